@@ -1,0 +1,103 @@
+"""QAM where every frame of a batch has its own order: the modulation is a traced index.
+
+A batch that mixes 4-, 16-, 64- and 256-QAM keeps ``m_max`` bit slots per symbol; a frame uses the
+first ``m`` of them. Levels and labels of the smaller constellations are padded, so that one
+program demaps all of them.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from wfm_jax.signal import qam
+
+
+class MixedDemap(NamedTuple):
+    """Result of :func:`demap`.
+
+    Attributes:
+        llr: float32[..., m_max]; slots beyond the frame's bits per symbol hold 0.
+        log_evidence: float32[...], ln p(y | modulation) up to the constant -ln(pi).
+    """
+
+    llr: jax.Array
+    log_evidence: jax.Array
+
+
+def bits_per_symbol_of(modulation: jax.Array, orders: tuple[int, ...]) -> jax.Array:
+    """int32 bits per symbol of each modulation index."""
+    return jnp.asarray(orders, jnp.int32)[modulation]
+
+
+def bit_mask(modulation: jax.Array, orders: tuple[int, ...]) -> jax.Array:
+    """bool[..., m_max]: which bit slots the modulation uses."""
+    return jnp.arange(max(orders)) < bits_per_symbol_of(modulation, orders)[..., None]
+
+
+def modulate(bits: jax.Array, modulation: jax.Array, orders: tuple[int, ...]) -> jax.Array:
+    """Maps bits {0,1}[batch, ..., m_max] to complex64[batch, ...] by the frame's modulation.
+
+    Args:
+        bits: the first ``orders[modulation]`` slots of the last axis are used.
+        modulation: int32[batch], an index into ``orders``.
+        orders: bits per symbol of the constellations, for instance (2, 4, 6, 8).
+    """
+    index = modulation.reshape(modulation.shape + (1,) * (bits.ndim - 1 - modulation.ndim))
+    symbols = qam.modulate(bits[..., : orders[0]])
+    for i, m in enumerate(orders[1:], start=1):
+        symbols = jnp.where(index == i, qam.modulate(bits[..., :m]), symbols)
+    return symbols
+
+
+def demap(
+    y: jax.Array, n0: jax.Array, modulation: jax.Array, orders: tuple[int, ...]
+) -> MixedDemap:
+    """Exact LLRs and evidence of equalised symbols, the modulation traced.
+
+    The sums over levels share their exponentials, so that LLRs saturate at about +-80; for
+    hard decisions, mutual information and training this changes nothing.
+
+    Args:
+        y: complex64[batch, ...].
+        n0: float32, variance of the complex noise, same shape as ``y`` or broadcast against it.
+        modulation: int32[batch], an index into ``orders``.
+        orders: bits per symbol of the constellations.
+    """
+    levels, priors, labels = _padded_levels(orders)
+    index = modulation.reshape(modulation.shape + (1,) * (y.ndim - modulation.ndim))
+    n0 = jnp.broadcast_to(n0, y.shape)
+    level, prior, label = (jnp.asarray(table)[index] for table in (levels, priors, labels))
+
+    def axis(part: jax.Array) -> tuple[jax.Array, jax.Array]:
+        metric = prior - jnp.square(part[..., None] - level) / n0[..., None]
+        top = jax.lax.stop_gradient(jnp.max(metric, axis=-1, keepdims=True))
+        weight = jnp.exp(metric - top)
+        one = jnp.sum(weight[..., None] * label, axis=-2)
+        total = jnp.sum(weight, axis=-1)
+        zero = jnp.sum(weight[..., None] * (1.0 - label), axis=-2)
+        tiny = 1e-35
+        llr = jnp.log(one + tiny) - jnp.log(zero + tiny)
+        return llr, jnp.log(total) + top[..., 0]
+
+    llr_i, evidence_i = axis(y.real)
+    llr_q, evidence_q = axis(y.imag)
+    llr = jnp.stack([llr_i, llr_q], axis=-1).reshape(*y.shape, max(orders))
+    used = bit_mask(index, orders)
+    return MixedDemap(jnp.where(used, llr, 0.0), evidence_i + evidence_q - jnp.log(n0))
+
+
+def _padded_levels(orders: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Tables over modulations: levels [n, P], log priors [n, P] (-inf-like where unused) and
+    labels [n, P, k], P and k those of the largest constellation."""
+    n, k = len(orders), max(orders) // 2
+    levels = np.zeros((n, 2**k), np.float32)
+    priors = np.full((n, 2**k), -1e9, np.float32)
+    labels = np.zeros((n, 2**k, k), np.float32)
+    for i, m in enumerate(orders):
+        level, label = qam.axis_levels(m)
+        levels[i, : level.size] = level
+        priors[i, : level.size] = -np.log(level.size)
+        labels[i, : level.size, : m // 2] = label
+    return levels, priors, labels
