@@ -1,0 +1,173 @@
+"""Strict checkpoints: what comes back is exactly what was saved, or an error says why not.
+
+A checkpoint is a folder of generations, ``<path>/<number>/``. A save writes the next generation
+beside, renames it into place and then removes the one before, so a kill at any moment leaves a
+complete one; the highest number counts. A generation holds the arrays as Orbax wrote them, by
+path name, and a sidecar with every array's shape and dtype, the configuration's hash and the
+sha256 of every file. Orbax restores partial trees without a word, so the sidecar is compared
+first. Nothing is pickled.
+"""
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import pathlib
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from wfm_jax.results import atomic, leaves
+from wfm_jax.results.identity import plain
+
+_ARRAYS, _SIDECAR, _FORMAT = "arrays", "sidecar.json", 1
+
+
+class CheckpointError(ValueError):
+    """A checkpoint is missing, damaged or not the one asked for; the message is one line."""
+
+
+def save(
+    path: str | os.PathLike,
+    tree: Any,
+    *,
+    config_hash: str,
+    metadata: Mapping[str, Any] | None = None,
+) -> None:
+    """Saves the arrays of ``tree``, replacing what ``path`` held in one step.
+
+    Args:
+      path: the checkpoint's folder, created if need be.
+      tree: any pytree of arrays, typed PRNG keys and Python scalars.
+      config_hash: of the configuration the arrays belong to; ``restore`` must ask for the same.
+      metadata: JSON values to keep beside the arrays (a step, a loss).
+    """
+    root = pathlib.Path(os.path.abspath(path))
+    root.mkdir(parents=True, exist_ok=True)
+    number = max(_generations(root), default=0) + 1
+    beside = root / f".{number}.partial"
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir()
+    stored, specs = leaves.to_arrays(tree)
+    _orbax_save(beside / _ARRAYS, {name: array for name, array in stored.items() if array.size})
+    content = {
+        "format": _FORMAT,
+        "config_hash": config_hash,
+        "metadata": dict(metadata or {}),
+        "leaves": {name: spec._asdict() for name, spec in specs.items()},
+        "files": _file_digests(beside),
+    }
+    text = json.dumps(content, default=plain).encode()
+    (beside / _SIDECAR).write_bytes(hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
+    for file in [*_files(beside), beside]:
+        atomic.sync(file)
+    os.replace(beside, root / str(number))
+    atomic.sync(root)
+    for old in root.iterdir():
+        if old.name != str(number):
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def restore(path: str | os.PathLike, like: Any, *, config_hash: str) -> Any:
+    """The saved tree, in the structure of ``like`` and on its devices.
+
+    ``like`` is a tree of arrays or ``jax.ShapeDtypeStruct``; NumPy leaves come back as NumPy.
+
+    Raises:
+      CheckpointError: no checkpoint at ``path``, another configuration, arrays missing, extra or of
+        another shape or dtype (all named), or files that are not as they were written.
+    """
+    folder, content = _open(path)
+    if content["config_hash"] != config_hash:
+        raise CheckpointError(
+            f"{path} belongs to configuration {content['config_hash']}, not to {config_hash}"
+        )
+    specs = {name: leaves.Spec(**fields) for name, fields in content["leaves"].items()}
+    if mismatch := leaves.difference(specs, leaves.specs(like)):
+        raise CheckpointError(f"{path} does not fit: {mismatch}")
+    if _file_digests(folder) != content["files"]:
+        raise CheckpointError(f"{path} is damaged: files differ from what was saved")
+    stored = _orbax_restore(folder / _ARRAYS)
+    for name, spec in specs.items():
+        if not spec.size:
+            stored[name] = np.zeros(spec.stored_shape, spec.stored_dtype)
+    return leaves.from_arrays(stored, specs, like)
+
+
+def read_metadata(path: str | os.PathLike) -> dict[str, Any]:
+    """What ``save`` was given as metadata, without reading the arrays. Raises CheckpointError."""
+    return _open(path)[1]["metadata"]
+
+
+def _open(path: str | os.PathLike) -> tuple[pathlib.Path, dict[str, Any]]:
+    root = pathlib.Path(os.path.abspath(path))
+    numbers = _generations(root)
+    if not numbers:
+        raise CheckpointError(f"{root} holds no checkpoint")
+    folder = root / str(max(numbers))
+    try:
+        digest, _, text = (folder / _SIDECAR).read_bytes().partition(b"\n")
+    except OSError as error:
+        raise CheckpointError(f"{root} is damaged: {_SIDECAR}: {error.strerror}") from None
+    if hashlib.sha256(text).hexdigest().encode() != digest:
+        raise CheckpointError(f"{root} is damaged: {_SIDECAR} is not as it was written")
+    content = json.loads(text)
+    if content["format"] != _FORMAT:
+        raise CheckpointError(
+            f"{root} has format {content['format']}, this version reads {_FORMAT}"
+        )
+    return folder, content
+
+
+def _generations(root: pathlib.Path) -> list[int]:
+    if not root.is_dir():
+        return []
+    return [int(entry.name) for entry in root.iterdir() if entry.name.isdecimal()]
+
+
+def _files(folder: pathlib.Path) -> list[pathlib.Path]:
+    return sorted(entry for entry in folder.rglob("*") if entry.is_file())
+
+
+def _file_digests(folder: pathlib.Path) -> dict[str, str]:
+    return {
+        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in _files(folder)
+        if file.name != _SIDECAR
+    }
+
+
+def _orbax_save(folder: pathlib.Path, arrays: dict[str, np.ndarray]) -> None:
+    if not arrays:  # Orbax refuses an empty tree
+        return
+    import orbax.checkpoint as ocp
+
+    with _quiet(), ocp.PyTreeCheckpointer() as checkpointer:
+        checkpointer.save(folder, arrays)
+
+
+def _orbax_restore(folder: pathlib.Path) -> dict[str, np.ndarray]:
+    if not folder.exists():
+        return {}
+    import orbax.checkpoint as ocp
+
+    try:
+        with _quiet(), ocp.PyTreeCheckpointer() as checkpointer:
+            return dict(checkpointer.restore(folder))
+    except Exception as error:
+        line = str(error).split("\n", 1)[0]
+        raise CheckpointError(f"{folder.parent.parent} cannot be read by Orbax: {line}") from error
+
+
+@contextlib.contextmanager
+def _quiet():
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,203 @@
+"""Which run a folder holds: its flags, and the rules for going on in it.
+
+The same flags resume, a growable axis may grow, anything else stops with one line that names the
+flags. Nothing is ever deleted: ``overwrite`` moves the old run aside.
+"""
+
+import dataclasses
+import datetime
+import json
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from wfm_jax.results import atomic
+from wfm_jax.results.identity import canonical_json, digest, plain
+from wfm_jax.results.lock import FolderLock, FolderLockedError
+
+MANIFEST = "manifest.json"
+_ABSENT = "absent"
+
+
+class RunFolderError(ValueError):
+    """The run folder cannot be used as asked; the message is one line for the user."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """What decides a run, and where it ran.
+
+    Attributes:
+      flags: every flag by name, JSON values.
+      versions: library versions by name; recorded, not compared.
+      devices: the devices, in words; recorded, not compared.
+      ignored: flags that do not change the results (where the run lies, how it is shown).
+    """
+
+    flags: Mapping[str, Any]
+    versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    devices: Sequence[str] = ()
+    ignored: Sequence[str] = ("workdir", "overwrite")
+
+    @property
+    def hash(self) -> str:
+        """sha256 over the flags that matter."""
+        return digest({name: self.flags[name] for name in self.flags if name not in self.ignored})
+
+    def to_json(self) -> str:
+        """The text of ``manifest.json``."""
+        return json.dumps(plain(dataclasses.asdict(self)) | {"hash": self.hash}, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Manifest":
+        """Raises ValueError if ``text`` is not a manifest or its hash does not fit its flags."""
+        fields = json.loads(text)
+        if not isinstance(fields, dict) or "hash" not in fields:
+            raise ValueError("no hash")
+        stored = fields.pop("hash")
+        try:
+            manifest = cls(**fields)
+            computed = manifest.hash
+        except (AttributeError, TypeError) as error:
+            raise ValueError(str(error)) from None
+        if computed != stored:
+            raise ValueError("its hash does not fit its flags")
+        return manifest
+
+
+@dataclasses.dataclass(frozen=True)
+class RunFolder:
+    """A run folder that this process holds until ``close`` (or the end of a ``with`` block).
+
+    Attributes:
+      path: the folder.
+      manifest: as now on disk.
+      status: ``new``, ``resumed``, or ``grown`` (resumed, with more values on some axis).
+      moved_aside: where ``overwrite`` put the run that was here, or None.
+    """
+
+    path: pathlib.Path
+    manifest: Manifest
+    status: Literal["new", "resumed", "grown"]
+    lock: FolderLock
+    moved_aside: pathlib.Path | None = None
+
+    def close(self) -> None:
+        """Lets other processes in. Harmless when repeated."""
+        self.lock.release()
+
+    def __enter__(self) -> "RunFolder":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_run(
+    workdir: str | os.PathLike,
+    manifest: Manifest,
+    *,
+    growable: Sequence[str] = ("pipelines",),
+    overwrite: bool = False,
+) -> RunFolder:
+    """Creates the run in ``workdir``, or goes on in the one that is there.
+
+    Args:
+      workdir: the run's folder; created with its parents.
+      manifest: what is asked for now.
+      growable: flags holding lists that may gain values between runs; they may not lose any.
+      overwrite: move a run that is there to ``<workdir>.old-<UTC time>`` and start anew.
+
+    Raises:
+      RunFolderError: other flags than the run has, a folder that is no run, a damaged manifest, a
+        folder that cannot be written, or one that another process holds.
+    """
+    path = pathlib.Path(os.path.abspath(workdir))
+    try:
+        return _open(path, manifest, tuple(growable), overwrite)
+    except FolderLockedError as error:
+        raise RunFolderError(str(error)) from None
+    except OSError as error:
+        raise RunFolderError(f"{path} cannot be used: {error.strerror or error}") from None
+
+
+def _open(path: pathlib.Path, manifest: Manifest, growable: tuple, overwrite: bool) -> RunFolder:
+    if path.exists() and not path.is_dir():
+        raise RunFolderError(f"{path} is a file: a run needs a folder")
+    path.mkdir(parents=True, exist_ok=True)
+    foreign = [name for name in os.listdir(path) if not _left_by_a_killed_start(name)]
+    if foreign and MANIFEST not in foreign:
+        raise RunFolderError(f"{path} is not empty and holds no {MANIFEST}: not a run of ours")
+    lock, aside = FolderLock.acquire(path), None
+    try:
+        if overwrite and (path / MANIFEST).exists():
+            aside = _unused_name(path)
+            os.rename(path, aside)
+            lock.release()
+            path.mkdir()
+            lock = FolderLock.acquire(path)
+        status = _settle(path, manifest, growable)
+    except BaseException:
+        lock.release()
+        raise
+    return RunFolder(path, manifest, status, lock, aside)
+
+
+def _left_by_a_killed_start(name: str) -> bool:
+    return name == FolderLock.NAME or name.startswith(f".{MANIFEST}.")
+
+
+def _settle(
+    path: pathlib.Path, manifest: Manifest, growable: tuple
+) -> Literal["new", "resumed", "grown"]:
+    file = path / MANIFEST
+    if not file.exists():
+        atomic.write_bytes(file, manifest.to_json().encode())
+        return "new"
+    try:
+        old = Manifest.from_json(file.read_text())
+    except ValueError as error:
+        hint = "--overwrite moves the run aside"
+        raise RunFolderError(f"{file} is damaged ({error}); {hint}") from None
+    changed = _differences(old, manifest)
+    refused = [name for name in changed if not (name in growable and _grows(*changed[name]))]
+    if refused:
+        listed = "; ".join(
+            f"--{name}: {changed[name][0]} -> {changed[name][1]}" for name in refused
+        )
+        raise RunFolderError(
+            f"{path} holds a run with other flags ({listed}); --overwrite moves it aside"
+        )
+    if changed:
+        atomic.write_bytes(file, manifest.to_json().encode())
+    return "grown" if changed else "resumed"
+
+
+def _differences(old: Manifest, new: Manifest) -> dict[str, tuple[str, str]]:
+    """Flags that matter and differ, each with both values as canonical JSON."""
+    names = sorted(set(old.flags) | set(new.flags))
+
+    def text(manifest: Manifest, name: str) -> str:
+        return canonical_json(manifest.flags[name]) if name in manifest.flags else _ABSENT
+
+    pairs = {name: (text(old, name), text(new, name)) for name in names if name not in new.ignored}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _grows(old: str, new: str) -> bool:
+    if _ABSENT in (old, new):
+        return False
+    before, after = json.loads(old), json.loads(new)
+    if not (isinstance(before, list) and isinstance(after, list)):
+        return False
+    return {canonical_json(item) for item in before} <= {canonical_json(item) for item in after}
+
+
+def _unused_name(path: pathlib.Path) -> pathlib.Path:
+    stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
+    aside, number = path.with_name(f"{path.name}.old-{stamp}"), 1
+    while aside.exists():
+        number += 1
+        aside = path.with_name(f"{path.name}.old-{stamp}-{number}")
+    return aside

@@ -1,0 +1,185 @@
+"""Result rows: the schema as data, and the append-only file that is the truth.
+
+``results.jsonl`` holds one JSON object a line, one line per finished configuration. Every line
+carries every column of ``COLUMNS``; what is not known is null. Parquet is derived from it.
+"""
+
+import json
+import math
+import os
+import pathlib
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from wfm_jax.results import atomic
+from wfm_jax.results.identity import config_id
+
+__all__ = ["COLUMNS", "Column", "append_row", "config_id", "read_rows", "write_parquet"]
+
+Row = dict[str, Any]
+
+
+class Column(NamedTuple):
+    """A column's name (with its unit), dtype (``str``, ``int64`` or ``float64``) and meaning."""
+
+    name: str
+    dtype: str
+    meaning: str
+
+
+def _scored(name: str, meaning: str) -> tuple[Column, Column]:
+    half_width = Column(f"{name}_ci95", "float64", f"half-width of the 95 % interval of {name}")
+    return Column(name, "float64", meaning), half_width
+
+
+_ASKED = (
+    Column("config_id", "str", "hash of the canonical configuration"),
+    Column("kind", "str", "configuration | reference"),
+    Column("pipeline", "str", "stages joined by '-', or the reference's name"),
+    Column("init", "str", "where the student's weights come from"),
+    Column("structure", "str", "mask structure"),
+    Column("distribution", "str", "how sparsity is spread over layers"),
+    Column("score_on", "str", "what pruning scores: current | latent"),
+    Column("train_from", "str", "what training after Q starts from: snapped | latent"),
+    Column("scale", "str", "how scales are chosen: absmax | mse | percentile | learned"),
+    Column("bound", "str", "scale convention: restricted | half_step"),
+    Column("group_size", "int64", "weights that share a scale; null: a whole output channel"),
+    Column("sparsity", "float64", "share of prunable weights to remove, 0 to 1"),
+    Column("weight_bits", "float64", "bits per quantized weight; 16 and more: floating point"),
+    Column("act_bits", "float64", "bits per activation; 16 and more: floating point"),
+    Column("quant_format", "str", "integer grid, NF4, ..."),
+    Column("temperature", "float64", "distillation temperature"),
+    Column("alpha", "float64", "weight of distillation in the loss, 0 to 1"),
+    Column("learning_rate", "float64", "peak learning rate"),
+    Column("seed", "int64", "seed of the data stream and the initial draws"),
+    Column("student", "str", "same | smaller"),
+    Column("steps", "int64", "optimizer steps in all"),
+    Column("recovery_steps", "int64", "of these, steps of task loss at the end"),
+)
+
+_COST = (
+    Column("status", "str", "ok | diverged"),
+    Column("sparsity_achieved", "float64", "share of prunable weights that are zero"),
+    Column("params_total", "int64", "parameters"),
+    Column("params_nonzero", "int64", "parameters that are not zero"),
+    Column("size_bytes", "int64", "size of the packed file"),
+    Column("compression_ratio", "float64", "the teacher's float32 file over this file"),
+    Column("flops", "float64", "floating-point operations per frame"),
+    Column("bit_ops", "float64", "bit operations per frame"),
+)
+
+_QUALITY = (
+    *_scored("amc_accuracy", "modulation classification, mean of 10, 15 and 20 dB, 0 to 1"),
+    *_scored("gmi_fraction", "mean over constellations of GMI / bits per symbol, 0 to 1"),
+    *_scored("ber_4", "bit error rate of 4-QAM"),
+    *_scored("ber_16", "bit error rate of 16-QAM"),
+    *_scored("ber_64", "bit error rate of 64-QAM"),
+    *_scored("ber_256", "bit error rate of 256-QAM"),
+    *_scored("snr_loss_db", "extra SNR to reach the teacher's BER, worst constellation"),
+    *_scored("channel_nmse_db", "channel estimation error over channel power"),
+    *_scored("k_mae_db", "mean absolute error of the K-factor"),
+    *_scored("snr_mae_db", "mean absolute error of the SNR"),
+    *_scored("los_accuracy", "line of sight or not, 0 to 1"),
+    *_scored("retention", "smallest over tasks of (m - m_null) / (m_teacher - m_null)"),
+    Column("teacher_agreement", "float64", "share of decisions equal to the teacher's, 0 to 1"),
+    Column("loss", "float64", "task loss on the test frames"),
+)
+
+_PROVENANCE = (
+    Column("wall_s", "float64", "wall time of the program that made the row"),
+    Column("device", "str", "what it ran on"),
+    Column("versions", "str", "library versions"),
+    Column("test_frames_hash", "str", "hash of the frozen test frames"),
+    Column("teacher_hash", "str", "hash of the teacher's weights"),
+)
+
+COLUMNS: tuple[Column, ...] = _ASKED + _COST + _QUALITY + _PROVENANCE
+_DTYPES = {column.name: column.dtype for column in COLUMNS}
+
+
+def complete_row(row: Mapping[str, Any]) -> Row:
+    """``row`` with every column in schema order; missing and non-finite values become None.
+
+    Raises ValueError for a column the schema lacks or a value its dtype does not hold.
+    """
+    if unknown := sorted(set(row) - set(_DTYPES)):
+        raise ValueError(f"unknown column {', '.join(unknown)}")
+    return {name: _cell(name, dtype, row.get(name)) for name, dtype in _DTYPES.items()}
+
+
+def append_row(path: str | os.PathLike, row: Mapping[str, Any]) -> None:
+    """Adds one line to ``path`` and returns when it is on disk.
+
+    Raises ValueError as ``complete_row`` does, and when the file ends in a torn row (``read_rows``
+    repairs it); the file is then as it was.
+    """
+    line = json.dumps(complete_row(row), separators=(",", ":"), allow_nan=False) + "\n"
+    with open(path, "ab+", buffering=0) as file:
+        if file.tell() > 0:
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                raise ValueError(f"{path} ends in a torn row: read_rows repairs it")
+        file.write(line.encode())
+        os.fsync(file.fileno())
+
+
+def read_rows(path: str | os.PathLike) -> tuple[list[Row], str | None]:
+    """The rows of ``path`` and, if its last line was torn, one line saying what was cut off.
+
+    A process killed while appending leaves a last line without its newline or half of one; that
+    line is removed from the file, in one step. No file is no rows. Raises ValueError naming file
+    and line for anything else that is not a row.
+    """
+    path = pathlib.Path(path)
+    if not path.exists():
+        return [], None
+    *lines, rest = path.read_bytes().split(b"\n")
+    rows, torn = [], rest
+    for number, line in enumerate(lines, start=1):
+        try:
+            rows.append(complete_row(_object(line)))
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            if number < len(lines) or rest:
+                raise ValueError(f"{path}, line {number}: {error}") from None
+            torn = line + b"\n"
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number}: {error}") from None
+    if not torn:
+        return rows, None
+    kept = b"".join(line + b"\n" for line in lines[: len(rows)])
+    atomic.write_bytes(path, kept)
+    return rows, f"{path}: cut off a torn row of {len(torn)} bytes after line {len(rows)}"
+
+
+def write_parquet(rows: Iterable[Mapping[str, Any]], path: str | os.PathLike) -> None:
+    """Writes ``rows`` as Parquet with the schema's dtypes, whatever the rows hold (also none)."""
+    import pyarrow
+    import pyarrow.parquet
+
+    types = {"str": pyarrow.string(), "int64": pyarrow.int64(), "float64": pyarrow.float64()}
+    schema = pyarrow.schema([(column.name, types[column.dtype]) for column in COLUMNS])
+    table = pyarrow.Table.from_pylist([complete_row(row) for row in rows], schema=schema)
+    with atomic.replacing(path) as beside:
+        pyarrow.parquet.write_table(table, beside)
+
+
+def _object(line: bytes) -> dict:
+    value = json.loads(line)
+    if not isinstance(value, dict):
+        raise ValueError("not a JSON object")
+    return value
+
+
+def _cell(name: str, dtype: str, value: Any) -> Any:
+    if hasattr(value, "item"):
+        value = value.item()
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    if dtype == "str" and isinstance(value, str):
+        return value
+    if dtype != "str" and isinstance(value, int | float) and not isinstance(value, bool):
+        if dtype == "float64":
+            return float(value)
+        if value == int(value):
+            return int(value)
+    raise ValueError(f"column {name} holds {dtype}, got {value!r}")
