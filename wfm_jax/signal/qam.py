@@ -110,8 +110,11 @@ def demap(y: jax.Array, n0: jax.Array | float, bits_per_symbol: int, method: str
     n0 = jnp.asarray(n0, jnp.float32)
 
     def axis_llrs(part: jax.Array) -> jax.Array:
-        # |part - level|^2 without the common part^2, which would cost precision at high SNR.
-        metric = (2.0 * part[..., None] * levels - levels**2) / n0[..., None]
+        if m == 2:
+            return (2.0 * part * (levels[1] - levels[0]) / n0)[..., None]
+        # The distances as they are: without their common part^2 the difference of two metrics
+        # would be one of large numbers, off by 3e-4 at 30 dB in float32.
+        metric = -jnp.square(part[..., None] - levels) / n0[..., None]
         return jnp.stack(
             [
                 reduce(metric[..., labels[:, i] == 1], axis=-1)
