@@ -1,1 +1,73 @@
-""""""
+"""Functional compression of anybody's parameters: pruning, quantization, distillation.
+
+A method is a `Transform`, three pure functions after optax: ``init`` makes a state that changes
+nothing, ``update`` is the compression stage (it decides on masks and scales), ``apply`` gives the
+parameters that the forward pass sees, differentiable straight through. `chain` composes methods,
+`matching` restricts them to parameters by path. Parameters are any pytree of arrays, states are
+plain pytrees of arrays, and the numbers of a method may be traced: a sweep over sparsities and
+bits is one ``vmap``.
+
+>>> import jax, jax.numpy as jnp
+>>> key = jax.random.key(0)
+>>> params = {"dense": {"kernel": jax.random.normal(key, (8, 4)), "bias": jnp.ones(4)}}
+>>> def compress(sparsity, bits):
+...     method = chain(matching("*/kernel", magnitude_prune(sparsity)), quantize(bits))
+...     params_, state = method.update(params, method.init(params, key=key))
+...     return method.apply(params_, state)
+>>> sweep = jax.vmap(compress)(jnp.array([0.0, 0.5, 0.75]), jnp.array([8, 4, 2]))
+>>> jnp.sum(sweep["dense"]["kernel"] == 0, axis=(1, 2)) >= jnp.array([0, 16, 24])
+Array([ True,  True,  True], dtype=bool)
+
+The array functions underneath (`keep_mask`, `fake_quant`, the scales, the distillation losses)
+need no transform and can be used by themselves. Nothing here imports a layer library.
+"""
+
+from wfm_jax.compress.distill import blend, softened_bernoulli_kl, softened_kl, squared_error
+from wfm_jax.compress.half import HalfState, store_half
+from wfm_jax.compress.masks import global_keep_masks, keep_mask, uniform_keep_masks
+from wfm_jax.compress.paths import flatten, matches, unflatten
+from wfm_jax.compress.prune import PruneState, magnitude_prune, sparsity_achieved
+from wfm_jax.compress.quantize import QuantizeState, auto_scale, quantize
+from wfm_jax.compress.scales import mse_scale, percentile_scale
+from wfm_jax.compress.surrogate import straight_through
+from wfm_jax.compress.transform import Transform, chain, identity, matching
+from wfm_jax.compress.uniform import (
+    Bound,
+    absmax_scale,
+    dequantize,
+    fake_quant,
+    quantize_integers,
+)
+
+__all__ = [
+    "Bound",
+    "HalfState",
+    "PruneState",
+    "QuantizeState",
+    "Transform",
+    "absmax_scale",
+    "auto_scale",
+    "blend",
+    "chain",
+    "dequantize",
+    "fake_quant",
+    "flatten",
+    "global_keep_masks",
+    "identity",
+    "keep_mask",
+    "magnitude_prune",
+    "matches",
+    "matching",
+    "mse_scale",
+    "percentile_scale",
+    "quantize",
+    "quantize_integers",
+    "softened_bernoulli_kl",
+    "softened_kl",
+    "sparsity_achieved",
+    "squared_error",
+    "store_half",
+    "straight_through",
+    "unflatten",
+    "uniform_keep_masks",
+]

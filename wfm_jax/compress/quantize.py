@@ -1,0 +1,136 @@
+"""Weight quantization as a transform: calibrate once, snap at every forward pass.
+
+Between the two lies the stored scale. It makes quantization-aware training stable (the grid stays
+while the weights move) and snapping idempotent (what was snapped stays where it is).
+"""
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from wfm_jax.compress.checks import is_traced
+from wfm_jax.compress.paths import flatten, unflatten
+from wfm_jax.compress.scales import mse_scale, percentile_scale
+from wfm_jax.compress.transform import Params, Transform
+from wfm_jax.compress.uniform import Bound, absmax_scale, check_bits, check_bound, fake_quant
+
+ScaleRule = Callable[..., jax.Array]
+"""``(w, bits, *, group_size, bound) -> scale``, such as `absmax_scale`."""
+
+
+class QuantizeState(NamedTuple):
+    """The grids in force.
+
+    Attributes:
+      scale: path name -> float32 scale, of the shape given by `absmax_scale`.
+      bits: path name -> float32 scalar; 16 and more leave the leaf in floating point.
+    """
+
+    scale: dict[str, jax.Array]
+    bits: dict[str, jax.Array]
+
+
+def auto_scale(w: jax.Array, bits: float | jax.Array, **settings) -> jax.Array:
+    """Returns `mse_scale` up to 3 bits, `absmax_scale` above; ``bits`` may be traced."""
+    if not is_traced(bits):
+        return (mse_scale if bits <= 3 else absmax_scale)(w, bits, **settings)
+    return jax.lax.cond(
+        bits <= 3,
+        lambda: mse_scale(w, bits, **settings),
+        lambda: absmax_scale(w, bits, **settings),
+    )
+
+
+def quantize(
+    bits: ArrayLike,
+    *,
+    scale: Literal["auto", "absmax", "mse", "percentile"] | ScaleRule = "auto",
+    bound: Bound = "restricted",
+    group_size: int | None = None,
+    min_bits: int | None = None,
+) -> Transform:
+    """Quantizes kernels: every floating-point leaf of two or more axes, ``[..., in, out]``.
+
+    ``init`` leaves all in floating point; ``update`` calibrates the scales on the parameters as it
+    is given them, and leaves those unchanged; ``apply`` snaps them to the stored grid with
+    `fake_quant`. Restrict it with `wfm_jax.compress.matching`.
+
+    Args:
+      bits: scalar: 2 to 8, or 16 or 32 for floating point; may be traced.
+      scale: how scales are calibrated: ``"absmax"``, ``"mse"``, ``"percentile"`` (99.9),
+        ``"auto"`` (mse up to 3 bits, absmax above), or a function like `absmax_scale`.
+      bound: the scale convention.
+      group_size: number of consecutive inputs that share a scale, ``None`` for all.
+      min_bits: raises ``bits`` to at least this, as embeddings and heads may need.
+
+    Returns:
+      A transform with a `QuantizeState`.
+
+    Raises:
+      ValueError: for concrete bits that are not allowed, an unknown scale or bound; from ``init``,
+        for a group size that divides some leaf's inputs unevenly; from ``update``, for concrete
+        weights that hold NaN.
+    """
+    check_bits(bits)
+    check_bound(bound)
+    if min_bits is not None:
+        check_bits(min_bits, "min_bits")
+        bits = jnp.maximum(bits, min_bits)
+    rule = _scale_rule(scale)
+
+    def calibrate(w, b):
+        return rule(w, b, group_size=group_size, bound=bound)
+
+    def init(params, *, key):
+        del key
+        scales = {p: jax.eval_shape(calibrate, w, 8) for p, w in _kernels(params).items()}
+        return QuantizeState(
+            {path: jnp.zeros(s.shape, s.dtype) for path, s in scales.items()},
+            {path: jnp.float32(32) for path in scales},
+        )
+
+    def update(params, state, stats=None):
+        del state, stats
+        scales = {path: calibrate(w, bits) for path, w in _kernels(params).items()}
+        for path, s in scales.items():
+            if not is_traced(s) and bool(jnp.any(jnp.isnan(s))):
+                raise ValueError(f"params[{path!r}] holds NaN")
+        return params, QuantizeState(scales, {p: jnp.asarray(bits, jnp.float32) for p in scales})
+
+    def apply(params, state):
+        snapped = {
+            path: fake_quant(w, state.bits[path], bound=bound, scale=state.scale[path])
+            for path, w in _kernels(params).items()
+        }
+        return unflatten(params, snapped)
+
+    return Transform(init, update, apply)
+
+
+def _kernels(params: Params) -> dict[str, jax.Array]:
+    return {
+        path: leaf
+        for path, leaf in flatten(params).items()
+        if jnp.ndim(leaf) >= 2 and jnp.issubdtype(leaf.dtype, jnp.floating)
+    }
+
+
+def _scale_rule(scale: str | ScaleRule) -> ScaleRule:
+    match scale:
+        case "auto":
+            return auto_scale
+        case "absmax":
+            return absmax_scale
+        case "mse":
+            return mse_scale
+        case "percentile":
+            return percentile_scale
+        case str():
+            raise ValueError(
+                f"scale must be 'auto', 'absmax', 'mse', 'percentile' or a function, got {scale!r}"
+            )
+        case _:
+            return scale
