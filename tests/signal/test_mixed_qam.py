@@ -1,0 +1,92 @@
+"""One program for all orders against the demapper of each order and brute force in float64."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import special
+
+from wfm_jax.signal import mixed_qam, qam
+
+ORDERS = (2, 4, 6, 8)
+MODULATION = jnp.asarray([0, 1, 2, 3, 3, 0], jnp.int32)
+
+
+def received(n0, n=500):
+    key_bits, key_noise = jax.random.split(jax.random.key(0))
+    bits = jax.random.bernoulli(key_bits, 0.5, (MODULATION.size, n, 8)).astype(jnp.int8)
+    symbols = mixed_qam.modulate(bits, MODULATION, ORDERS)
+    noise = jax.random.normal(key_noise, symbols.shape, jnp.complex64)
+    return bits, symbols, symbols + noise * n0**0.5
+
+
+def test_modulate_uses_the_first_bits_of_each_frame():
+    bits, symbols, _ = received(1.0)
+    for i, modulation in enumerate(MODULATION):
+        expected = qam.modulate(bits[i, :, : ORDERS[modulation]])
+        np.testing.assert_allclose(symbols[i], expected, atol=1e-7)
+
+
+def test_bit_mask_counts_the_bits_in_use():
+    mask = mixed_qam.bit_mask(MODULATION, ORDERS)
+    assert mask.shape == (6, 8)
+    np.testing.assert_array_equal(mask.sum(-1), [2, 4, 6, 8, 8, 2])
+    np.testing.assert_array_equal(mixed_qam.bits_per_symbol_of(MODULATION, ORDERS), mask.sum(-1))
+    np.testing.assert_array_equal(mask[1], [1, 1, 1, 1, 0, 0, 0, 0])
+
+
+@pytest.mark.parametrize("snr_db", [0, 10, 20, 30])
+def test_llrs_are_those_of_each_order(snr_db):
+    n0 = 10 ** (-snr_db / 10)
+    _, _, y = received(n0)
+    llr = mixed_qam.demap(y, jnp.full(y.shape, n0), MODULATION, ORDERS).llr
+    assert llr.shape == (*y.shape, 8)
+    for i, modulation in enumerate(MODULATION):
+        m = ORDERS[modulation]
+        expected = np.asarray(qam.demap(y[i], n0, m))
+        got = np.asarray(llr[i, :, :m])
+        inside = np.abs(expected) < 60
+        np.testing.assert_allclose(got[inside], expected[inside], rtol=1e-4, atol=1e-4)
+        # Where it saturates, it saturates on the right side.
+        assert np.all(got[~inside] * np.sign(expected[~inside]) > 59)
+        np.testing.assert_array_equal(llr[i, :, m:], 0)
+
+
+@pytest.mark.parametrize("snr_db", [-5, 10, 25])
+def test_evidence_is_the_likelihood_of_the_modulation(snr_db):
+    """ln (1/M sum_s exp(-|y - s|^2/n0) / n0) over all points, for every frame and hypothesis."""
+    n0 = np.float32(10 ** (-snr_db / 10))
+    _, _, y = received(n0, n=100)
+    for hypothesis, m in enumerate(ORDERS):
+        modulation = jnp.full(MODULATION.shape, hypothesis, jnp.int32)
+        evidence = mixed_qam.demap(y, n0, modulation, ORDERS).log_evidence
+        labels = jnp.asarray(list(itertools.product((0, 1), repeat=m)))
+        points = np.asarray(qam.modulate(labels)).astype(np.complex128)
+        metric = -(np.abs(np.asarray(y)[..., None] - points) ** 2) / n0
+        expected = special.logsumexp(metric, axis=-1) - np.log(2.0**m) - np.log(n0)
+        np.testing.assert_allclose(evidence, expected, rtol=2e-5, atol=1e-4)
+
+
+def test_jit_and_vmap_agree_with_eager():
+    _, _, y = received(0.05, n=20)
+    n0 = jnp.linspace(0.02, 0.3, 6)[:, None]
+    eager = mixed_qam.demap(y, n0, MODULATION, ORDERS)
+    jitted = jax.jit(mixed_qam.demap, static_argnums=3)(y, n0, MODULATION, ORDERS)
+    halves = (x.reshape(2, 3, *x.shape[1:]) for x in (y, n0, MODULATION))
+    mapped = jax.vmap(mixed_qam.demap, in_axes=(0, 0, 0, None))(*halves, ORDERS)
+    joined = jax.tree.map(lambda x: x.reshape(6, *x.shape[2:]), mapped)
+    for other in (jitted, joined):
+        np.testing.assert_allclose(other.llr, eager.llr, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(other.log_evidence, eager.log_evidence, rtol=1e-4, atol=1e-4)
+
+
+def test_gradients_are_finite_where_llrs_saturate():
+    y = jnp.asarray([[3 + 3j, 0.1 - 5j], [1e-3 + 1j, -2 + 0j]], jnp.complex64)
+
+    def total(n0):
+        return jnp.sum(mixed_qam.demap(y, n0, jnp.asarray([0, 3]), ORDERS).llr)
+
+    for n0 in (1e-4, 1e-2, 10.0):
+        assert np.isfinite(jax.grad(total)(n0))

@@ -1,0 +1,81 @@
+"""OFDM against NumPy's FFT, convolution and the definition of its parts."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from wfm_jax.signal import ofdm
+
+
+def random_complex(seed, shape):
+    return jax.random.normal(jax.random.key(seed), shape, jnp.complex64)
+
+
+@pytest.mark.parametrize("cp_samples", [0, 3, 8])
+def test_time_and_back_is_the_identity(cp_samples):
+    grid = random_complex(0, (3, 5, 8))
+    samples = ofdm.to_time(grid, cp_samples)
+    assert samples.shape == (3, 5 * (8 + cp_samples))
+    np.testing.assert_allclose(ofdm.to_grid(samples, 5, cp_samples), grid, atol=1e-5)
+
+
+def test_symbols_begin_with_their_own_end():
+    blocks = ofdm.to_time(random_complex(0, (2, 4, 16)), 5).reshape(2, 4, 21)
+    np.testing.assert_array_equal(blocks[..., :5], blocks[..., -5:])
+    expected = np.fft.ifft(random_complex(0, (2, 4, 16)), axis=-1, norm="ortho")
+    np.testing.assert_allclose(blocks[..., 5:], expected, atol=1e-6)
+
+
+def test_noise_per_sample_is_noise_per_resource_element():
+    """Mean power of 200,000 complex Gaussian elements: standard error 1/sqrt(n); and white."""
+    noise = random_complex(1, (500, 10 * 50))
+    grid = np.asarray(ofdm.to_grid(noise, 10, 10)).astype(np.complex128)
+    n = grid.size
+    assert n == 200_000
+    assert abs(np.mean(np.abs(grid) ** 2) - 1) * np.sqrt(n) < 5
+    neighbours = np.mean(grid[..., 1:] * np.conj(grid[..., :-1]))
+    assert abs(neighbours) * np.sqrt(n) < 6
+
+
+def test_frequency_response_is_the_fft_of_the_taps():
+    taps = random_complex(2, (3, 4, 7))
+    expected = np.fft.fft(taps, n=16, axis=-1)
+    np.testing.assert_allclose(ofdm.frequency_response(taps, 16), expected, atol=1e-5)
+
+
+def test_prefix_turns_convolution_into_products():
+    grid, taps = random_complex(3, (1, 6, 16)), random_complex(4, (5,))
+    samples = np.asarray(ofdm.to_time(grid, 4))[0]
+    received = np.convolve(samples, taps)[: samples.size]
+    expected = grid * ofdm.frequency_response(taps, 16)
+    got = ofdm.to_grid(jnp.asarray(received)[None], 6, 4)
+    np.testing.assert_allclose(got, expected, atol=1e-4)
+    # One sample of prefix too few, and the symbols disturb each other.
+    short = np.convolve(np.asarray(ofdm.to_time(grid, 3))[0], taps)[: 6 * 19]
+    assert np.abs(ofdm.to_grid(jnp.asarray(short)[None], 6, 3) - expected).max() > 0.1
+
+
+def test_pilots_and_data_have_their_places():
+    mask = ofdm.pilot_mask(4, 8, (0, 2), 4)
+    expected = np.zeros((4, 8), bool)
+    for symbol in (0, 2):
+        for subcarrier in (0, 4):
+            expected[symbol, subcarrier] = True
+    np.testing.assert_array_equal(mask, expected)
+    pilots = ofdm.pilot_values(4)
+    data = random_complex(5, (3, 28))
+    grid = ofdm.place(data, pilots, mask)
+    for i in range(3):
+        np.testing.assert_array_equal(np.asarray(grid)[i][mask], pilots)
+        np.testing.assert_array_equal(np.asarray(grid)[i][~mask], data[i])
+
+
+@pytest.mark.parametrize("n_pilots", [1, 8, 32, 96])
+def test_pilots_are_unit_energy_qpsk_without_a_peak(n_pilots):
+    pilots = ofdm.pilot_values(n_pilots)
+    assert pilots.dtype == np.complex64
+    np.testing.assert_allclose(np.abs(pilots.real), np.sqrt(0.5), rtol=1e-6)
+    np.testing.assert_allclose(np.abs(pilots.imag), np.sqrt(0.5), rtol=1e-6)
+    power = np.abs(np.fft.ifft(pilots, norm="ortho")) ** 2
+    assert power.max() < 6  # a constant sequence would have n_pilots
