@@ -1,0 +1,82 @@
+"""How a row is called where people read it, and its numbers with gaps as NaN."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+Row = Mapping[str, Any]
+REFERENCES = ("teacher", "null", "ls", "lmmse", "genie")
+DASH = "–"  # noqa: RUF001
+
+
+def number(row: Row, column: str) -> float:
+    """The row's value as a float, NaN where it has none."""
+    value = row.get(column)
+    return math.nan if value is None else float(value)
+
+
+def numbers(rows: Iterable[Row], column: str) -> np.ndarray:
+    """A column as float64, NaN where a row has no value."""
+    return np.array([number(row, column) for row in rows], np.float64)
+
+
+def stages(row: Row) -> tuple[str, ...]:
+    """The stages of the row's pipeline: ``("P", "Q", "KD")``."""
+    return tuple((row.get("pipeline") or "").split("-"))
+
+
+def operating_point(row: Row) -> str:
+    """Weight bits and sparsity asked for, as far as the pipeline acts on them: ``4b 75%``."""
+    parts, acting = [], stages(row)
+    if "Q" in acting and row.get("weight_bits") is not None:
+        parts.append(f"{number(row, 'weight_bits'):g}b")
+    if "P" in acting and row.get("sparsity") is not None:
+        parts.append(f"{100 * number(row, 'sparsity'):.3g}%")
+    return " ".join(parts) or DASH
+
+
+def pipeline_name(row: Row) -> str:
+    """The pipeline; ``+r``: it ends in recovery steps, ``*``: it was trained from scratch."""
+    recovery = "+r" if row.get("recovery_steps") else ""
+    scratch = "*" if row.get("init") == "scratch" else ""
+    return f"{row.get('pipeline') or DASH}{recovery}{scratch}"
+
+
+def point_name(row: Row) -> str:
+    """Pipeline and operating point, ``P-Q-KD 4b/75%``, with the student unless it is the same."""
+    point = operating_point(row).replace(" ", "/")
+    student = row.get("student") or "same"
+    words = [
+        pipeline_name(row),
+        "" if point == DASH else point,
+        "" if student == "same" else student,
+    ]
+    return " ".join(word for word in words if word)
+
+
+def reference(rows: Iterable[Row], name: str) -> Row | None:
+    """The reference row called ``name``, one of ``REFERENCES``; its name is in ``pipeline``."""
+    return next((row for row in rows if is_reference(row) and row.get("pipeline") == name), None)
+
+
+def is_reference(row: Row) -> bool:
+    """Whether the row is a reference and no configuration."""
+    return row.get("kind") == "reference"
+
+
+def diverged(row: Row) -> bool:
+    """Whether the configuration was given up; its scores mean nothing."""
+    return row.get("status") == "diverged"
+
+
+def configurations(rows: Iterable[Row]) -> list[Row]:
+    """The rows that are no references."""
+    return [row for row in rows if not is_reference(row)]
+
+
+def quality_column(rows: Sequence[Row]) -> str:
+    """What configurations are ranked by: ``retention`` if any has it, else ``gmi_fraction``."""
+    known = np.isfinite(numbers(configurations(rows), "retention")).any()
+    return "retention" if known else "gmi_fraction"
