@@ -48,6 +48,9 @@ class LinkConfig:
     n_sinusoids: int = 8
 
     def __post_init__(self):
+        for name in ("n_symbols", "n_subcarriers", "sample_rate_hz", "n_taps", "n_sinusoids"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
         for m in self.bits_per_symbol:
             qam.check_bits_per_symbol(m)
         if not self.bits_per_symbol or list(self.bits_per_symbol) != sorted(
@@ -60,10 +63,22 @@ class LinkConfig:
             raise ValueError(
                 f"pilot_symbols must lie in 0...{self.n_symbols - 1}, got {self.pilot_symbols}"
             )
+        if len(set(self.pilot_symbols)) < len(self.pilot_symbols):
+            raise ValueError(f"pilot_symbols must be distinct, got {self.pilot_symbols}")
         if self.pilot_spacing < 1 or self.n_subcarriers % self.pilot_spacing:
             raise ValueError(
                 f"pilot_spacing must divide n_subcarriers={self.n_subcarriers}, "
                 f"got {self.pilot_spacing}"
+            )
+        if self.n_data == 0:
+            raise ValueError(
+                f"pilot_symbols={self.pilot_symbols} with pilot_spacing={self.pilot_spacing} leave "
+                "no resource element for data"
+            )
+        if self.cp_samples > self.n_subcarriers:
+            raise ValueError(
+                f"cp_samples must be at most n_subcarriers={self.n_subcarriers}, "
+                f"got {self.cp_samples}"
             )
         spare = self.cp_samples - self.n_taps + 1
         if spare < 0:
@@ -167,9 +182,7 @@ def draw_links(config: LinkConfig, *, key: jax.Array, batch_size: int) -> Draw:
     return Draw(
         modulation=jax.random.randint(key_mod, (batch_size,), 0, len(config.bits_per_symbol)),
         snr_db=jax.random.uniform(key_snr, (batch_size,), minval=low, maxval=high),
-        timing_offset=jax.random.randint(
-            key_time, (batch_size,), 0, config.max_timing_offset + 1
-        ),
+        timing_offset=jax.random.randint(key_time, (batch_size,), 0, config.max_timing_offset + 1),
         propagation=factory.draw_propagation(config.scenario, key=key_prop, batch_size=batch_size),
     )
 

@@ -193,8 +193,7 @@ def _axis_levels_float64(bits_per_symbol: int) -> np.ndarray:
 
 @functools.cache
 def _legendre() -> tuple[np.ndarray, np.ndarray]:
-    """Nodes and weights on 0...1, by x = u^2 dense near 0, where the integrand is steep when the SNR
-    is low."""
+    """Nodes and weights on 0...1, dense near 0 (x = u^2), where low SNRs are steep."""
     u, weights = np.polynomial.legendre.leggauss(_N_NODES)
     u = (u + 1.0) / 2.0
     return u**2, weights * u
