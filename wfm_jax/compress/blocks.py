@@ -59,13 +59,13 @@ def reduce_blocks(
     return reduce(x.reshape(_split(x.shape, blocks)), axis=tuple(range(1, 2 * x.ndim, 2)))
 
 
-def spread(scale: ArrayLike, like: jax.Array, axis: int | None = -1) -> jax.Array:
-    """Returns ``scale`` with every entry repeated over its block.
+def as_blocks(scale: ArrayLike, like: jax.Array, axis: int | None = -1) -> jax.Array:
+    """Returns ``scale`` in the rank and dtype of the weights it is for.
 
     Args:
       scale: array of the rank of ``like``; or a scalar; or a vector along ``axis``. Magnitudes
         below the smallest normal number, which hardware may flush, become zero.
-      like: the weights, whose shape and dtype the result has.
+      like: the weights.
       axis: where a vector of scales lies.
 
     Raises:
@@ -82,8 +82,13 @@ def spread(scale: ArrayLike, like: jax.Array, axis: int | None = -1) -> jax.Arra
         raise ValueError(
             f"scale of shape {scale.shape} does not tile weights of shape {like.shape}"
         )
-    entries = scale.reshape([n for count in blocks for n in (count, 1)])
-    return jnp.broadcast_to(entries, _split(like.shape, blocks)).reshape(like.shape)
+    return scale.reshape(blocks)
+
+
+def spread(scale: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """Repeats every entry of ``scale`` over its block, up to the weights' shape."""
+    entries = scale.reshape([n for count in scale.shape for n in (count, 1)])
+    return jnp.broadcast_to(entries, _split(shape, scale.shape)).reshape(shape)
 
 
 def _split(shape: tuple[int, ...], blocks: tuple[int, ...]) -> list[int]:

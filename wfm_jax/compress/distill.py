@@ -87,7 +87,9 @@ def _categorical_kl(student, teacher):
 @_categorical_kl.defjvp
 def _categorical_kl_jvp(primals, tangents):
     student, teacher = primals
-    slope = jax.nn.softmax(student) - jax.nn.softmax(teacher)
+    # Exponentials last: a compiler may fuse the divisions of softmax into the subtraction, and
+    # then equal arguments leave a rounding error.
+    slope = jnp.exp(jax.nn.log_softmax(student)) - jnp.exp(jax.nn.log_softmax(teacher))
     return _categorical_kl(student, teacher), jnp.sum(slope * tangents[0], axis=-1)
 
 

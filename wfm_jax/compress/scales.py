@@ -86,5 +86,5 @@ def percentile_scale(
     shape = scale_shape(w.shape, axis, group_size)
     survivors = jnp.where(w == 0, jnp.nan, w)
     limit = reduce_blocks(partial(jnp.nanpercentile, q=percentile), survivors, shape)
-    clipped = jnp.minimum(w, spread(jnp.nan_to_num(limit), w))
+    clipped = jnp.minimum(w, spread(jnp.nan_to_num(limit), w.shape))
     return absmax_scale(clipped, bits, axis=axis, group_size=group_size, bound=bound)

@@ -9,9 +9,13 @@ bound           scale                     integers                         used 
 ``half_step``   absmax / (2^(b-1) - 1/2)  -2^(b-1) ... 2^(b-1) - 1         qwix, GPTQ's authors
 ==============  ========================  ===============================  ====================
 
-Rounding is half to even. ``half_step`` puts each channel's largest weight on a rounding tie, and
-what it is rounded to has another absmax: with a *recomputed* scale a snapped tensor moves again.
-With the scale it was snapped with, it stays where it is, under either bound.
+Rounding is half to even. Division is multiplication by the reciprocal: XLA makes that of it anyway
+where the divisor is a broadcast (as in qwix), PyTorch does it, and written out it is the same under
+``jit``, ``vmap`` and neither.
+
+``half_step`` puts each channel's largest weight on a rounding tie, and what it is rounded to has
+another absmax: with a *recomputed* scale a snapped tensor moves again. With the scale it was
+snapped with, it stays where it is, under either bound.
 
 Bits may be traced; 16 and more mean "left in floating point". Arithmetic is in float32 (float64 for
 float64 weights). How weights share scales is described in `wfm_jax.compress.blocks`.
@@ -26,7 +30,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from wfm_jax.compress.blocks import reduce_blocks, scale_shape, spread
+from wfm_jax.compress.blocks import as_blocks, reduce_blocks, scale_shape, spread
 from wfm_jax.compress.checks import check_number
 from wfm_jax.compress.surrogate import straight_through
 
@@ -59,7 +63,7 @@ def absmax_scale(
     """
     w = as_float(w)
     absmax = reduce_blocks(jnp.max, jnp.abs(w), scale_shape(w.shape, axis, group_size))
-    return absmax / _grid(bits, bound, w.dtype)[2]
+    return absmax * jnp.reciprocal(_grid(bits, bound, w.dtype)[2])
 
 
 def quantize_integers(
@@ -84,11 +88,11 @@ def quantize_integers(
       int32 of the shape of ``w``; fits in int8 up to 8 bits.
     """
     w = as_float(w)
-    return _nearest(w, bits, spread(scale, w, axis), bound).astype(jnp.int32)
+    return _nearest(w, bits, as_blocks(scale, w, axis), bound).astype(jnp.int32)
 
 
 def dequantize(integers: jax.Array, scale: ArrayLike, *, axis: int | None = -1) -> jax.Array:
-    """Returns ``integers * scale``: bit for bit what `fake_quant` makes of float32 weights.
+    """Returns ``integers * scale``, which equals what `fake_quant` makes of float32 weights.
 
     Args:
       integers: as given by `quantize_integers`.
@@ -99,7 +103,7 @@ def dequantize(integers: jax.Array, scale: ArrayLike, *, axis: int | None = -1) 
       float32 of the shape of ``integers``.
     """
     integers = as_float(integers)
-    return integers * spread(scale, integers, axis)
+    return integers * spread(as_blocks(scale, integers, axis), integers.shape)
 
 
 def fake_quant(
@@ -137,9 +141,9 @@ def fake_quant(
     values = as_float(jax.lax.stop_gradient(w))
     if scale is None:
         scale = absmax_scale(values, bits, axis=axis, group_size=group_size, bound=bound)
-    scale = spread(scale, values, axis)
-    snapped = (_nearest(values, bits, scale, bound) * scale).astype(w.dtype)
-    return straight_through(w, jnp.where(jnp.asarray(bits) >= 16, w, snapped))
+    scale = as_blocks(scale, values, axis)
+    snapped = _nearest(values, bits, scale, bound) * spread(scale, w.shape)
+    return straight_through(w, jnp.where(jnp.asarray(bits) >= 16, w, snapped.astype(w.dtype)))
 
 
 def _grid(
@@ -158,7 +162,8 @@ def _grid(
 def _nearest(w: jax.Array, bits: ArrayLike, scale: jax.Array, bound: Bound) -> jax.Array:
     """Returns the nearest integers to ``w / scale``, as floats, so that NaN stays NaN."""
     lowest, highest, _ = _grid(bits, bound, w.dtype)
-    return jnp.clip(jnp.round(w / jnp.where(scale == 0, jnp.inf, scale)), lowest, highest)
+    per_step = jnp.where(scale == 0, 0, jnp.reciprocal(scale))
+    return jnp.clip(jnp.round(w * spread(per_step, w.shape)), lowest, highest)
 
 
 def check_bits(bits: ArrayLike, name: str = "bits") -> None:

@@ -1,0 +1,147 @@
+"""The contract of every transform, on every kind of parameters, under every transformation."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import pytest
+from flax import linen as nn
+from flax import nnx
+from flax.core import FrozenDict
+
+from wfm_jax.compress import (
+    absmax_scale,
+    chain,
+    identity,
+    magnitude_prune,
+    matching,
+    quantize,
+    store_half,
+)
+
+KEY = jax.random.key(21)
+SETTINGS = jnp.array([0.0, 0.5, 1.0])
+
+
+def bits(x):
+    return jnp.array([2, 4, 32])[(2 * x).astype(jnp.int32)]
+
+
+TRANSFORMS = {
+    "identity": lambda x: identity(),
+    "prune_global": lambda x: magnitude_prune(0.9 * x),
+    "prune_uniform": lambda x: magnitude_prune(0.9 * x, distribution="uniform"),
+    "quantize_auto": lambda x: quantize(bits(x)),
+    "quantize_absmax": lambda x: quantize(bits(x), scale="absmax"),
+    "quantize_mse_half_step": lambda x: quantize(bits(x), scale="mse", bound="half_step"),
+    "quantize_percentile": lambda x: quantize(bits(x), scale="percentile"),
+    "quantize_grouped": lambda x: quantize(bits(x), scale=absmax_scale, group_size=4),
+    "quantize_min_bits": lambda x: quantize(bits(x), min_bits=8),
+    "store_half": lambda x: store_half(),
+    "chain": lambda x: chain(magnitude_prune(0.9 * x), quantize(bits(x)), store_half()),
+    "matching": lambda x: chain(
+        matching("*kernel", magnitude_prune(0.9 * x)), matching("*bias", store_half())
+    ),
+}
+
+
+class LinenModel(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(4)(nn.LayerNorm()(nn.Dense(12)(x)))
+
+
+def linen_params():
+    return FrozenDict(LinenModel().init(KEY, jnp.ones((1, 8))))
+
+
+def nnx_params():
+    rngs = nnx.Rngs(0)
+    model = nnx.Sequential(
+        nnx.Linear(8, 12, rngs=rngs), nnx.LayerNorm(12, rngs=rngs), nnx.Linear(12, 4, rngs=rngs)
+    )
+    return nnx.state(model, nnx.Param)
+
+
+def dict_params():
+    return {
+        "block_0": {
+            "dense": {"kernel": jax.random.normal(KEY, (8, 12)), "bias": jnp.zeros(12) + 0.3},
+            "norm": {"scale": jnp.ones(12), "bias": jnp.zeros(12)},
+        },
+        "half": {"kernel": jax.random.normal(KEY, (8, 4), jnp.bfloat16)},
+    }
+
+
+PARAMS = {"linen": linen_params, "nnx": nnx_params, "dict": dict_params}
+
+every_transform = pytest.mark.parametrize("make", TRANSFORMS.values(), ids=TRANSFORMS)
+every_params = pytest.mark.parametrize("params", [f() for f in PARAMS.values()], ids=PARAMS)
+
+
+def compress(make, params, setting):
+    transform = make(setting)
+    new, state = transform.update(params, transform.init(params, key=KEY))
+    return new, state, transform.apply(new, state)
+
+
+def raw(tree):
+    """The tree with random keys as plain integers, so that it can be compared."""
+    return jax.tree.map(
+        lambda x: jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x,
+        tree,
+    )
+
+
+@every_transform
+@every_params
+def test_contract(make, params):
+    transform = make(jnp.float32(0.5))
+    before = transform.init(params, key=KEY)
+    chex.assert_trees_all_equal(transform.apply(params, before), params)
+
+    new, state, seen = compress(make, params, jnp.float32(0.5))
+    for tree in (new, seen):
+        assert jax.tree.structure(tree) == jax.tree.structure(params)
+        chex.assert_trees_all_equal_shapes_and_dtypes(tree, params)
+    assert jax.tree.structure(before) == jax.tree.structure(state)
+    chex.assert_trees_all_equal_shapes_and_dtypes(raw(before), raw(state))
+    chex.assert_trees_all_equal(transform.apply(seen, state), seen)
+
+
+@every_transform
+@every_params
+def test_jit_and_vmap_over_settings_equal_the_loop(make, params):
+    many = jax.jit(jax.vmap(lambda p, x: compress(make, p, x)[1:], (None, 0)))(params, SETTINGS)
+    for i, setting in enumerate(SETTINGS):
+        one = jax.tree.map(lambda leaf, i=i: leaf[i], many)
+        chex.assert_trees_all_close(
+            raw(one), raw(compress(make, params, setting)[1:]), rtol=1e-5, atol=1e-6
+        )
+
+
+@every_transform
+@every_params
+def test_gradient_is_one_where_weights_stay_and_zero_where_not(make, params):
+    transform = make(jnp.float32(0.5))
+    new, state = transform.update(params, transform.init(params, key=KEY))
+
+    def total(p):
+        return sum(
+            jnp.sum(leaf.astype(jnp.float32)) for leaf in jax.tree.leaves(transform.apply(p, state))
+        )
+
+    grads = jax.tree.leaves(jax.grad(total)(new))
+    assert all(bool(((g == 0) | (g == 1)).all()) for g in grads)
+    kept = sum(int(g.astype(jnp.int32).sum()) for g in grads)
+    assert (kept < sum(g.size for g in grads)) == bool(
+        any(leaf.dtype == bool and not leaf.all() for leaf in jax.tree.leaves(state))
+    )
+
+
+@every_params
+def test_states_stack_under_lax_map(params):
+    make = TRANSFORMS["chain"]
+    states = jax.vmap(lambda x: compress(make, params, x)[1])(SETTINGS)
+    apply = make(jnp.float32(0)).apply
+    mapped = jax.lax.map(lambda s: apply(params, s), states)
+    chex.assert_trees_all_equal(mapped, jax.vmap(apply, (None, 0))(params, states))
