@@ -1,1 +1,26 @@
-""""""
+"""The wireless foundation model: views to tokens, a transformer encoder, heads for every task.
+
+The only room that imports flax. A model is built once, as a pure function and a plain nested dict
+of arrays with string names (``block_0/attention/query/kernel``), every kernel ``[in, out]``:
+
+    apply, params = build(ModelConfig(), key)
+    outputs = apply(params, prepare(config, frame, modulation))
+"""
+
+from wfm_jax.model.config import PRESETS, ModelConfig, preset, smaller
+from wfm_jax.model.model import build, param_shapes
+from wfm_jax.model.outputs import Outputs, bit_llrs
+from wfm_jax.model.views import Inputs, prepare
+
+__all__ = [
+    "PRESETS",
+    "Inputs",
+    "ModelConfig",
+    "Outputs",
+    "bit_llrs",
+    "build",
+    "param_shapes",
+    "prepare",
+    "preset",
+    "smaller",
+]

@@ -65,25 +65,26 @@ def demap(
         modulation: int32[batch], an index into ``orders``.
         orders: bits per symbol of the constellations.
     """
-    levels, priors, labels = _padded_levels(orders)
-    index = modulation.reshape(modulation.shape + (1,) * (y.ndim - modulation.ndim))
+    tables = (jnp.asarray(table)[modulation] for table in _padded_levels(orders))
+    level, prior, label = tables  # [batch, P], [batch, P], [batch, P, k]
+    batch, tiny = modulation.shape[0], 1e-35
     n0 = jnp.broadcast_to(n0, y.shape)
-    level, prior, label = (jnp.asarray(table)[index] for table in (levels, priors, labels))
 
     def axis(part: jax.Array) -> tuple[jax.Array, jax.Array]:
-        metric = prior - jnp.square(part[..., None] - level) / n0[..., None]
+        part, scale = part.reshape(batch, -1, 1), 1.0 / n0.reshape(batch, -1, 1)
+        metric = prior[:, None] - jnp.square(part - level[:, None]) * scale
         top = jax.lax.stop_gradient(jnp.max(metric, axis=-1, keepdims=True))
         weight = jnp.exp(metric - top)
-        one = jnp.sum(weight[..., None] * label, axis=-2)
-        total = jnp.sum(weight, axis=-1)
-        zero = jnp.sum(weight[..., None] * (1.0 - label), axis=-2)
-        tiny = 1e-35
+        one = jnp.einsum("bnp,bpk->bnk", weight, label)
+        zero = jnp.einsum("bnp,bpk->bnk", weight, 1.0 - label)
         llr = jnp.log(one + tiny) - jnp.log(zero + tiny)
-        return llr, jnp.log(total) + top[..., 0]
+        evidence = jnp.log(jnp.sum(weight, axis=-1)) + top[..., 0]
+        return llr.reshape(*y.shape, -1), evidence.reshape(y.shape)
 
     llr_i, evidence_i = axis(y.real)
     llr_q, evidence_q = axis(y.imag)
     llr = jnp.stack([llr_i, llr_q], axis=-1).reshape(*y.shape, max(orders))
+    index = modulation.reshape(modulation.shape + (1,) * (y.ndim - 1))
     used = bit_mask(index, orders)
     return MixedDemap(jnp.where(used, llr, 0.0), evidence_i + evidence_q - jnp.log(n0))
 

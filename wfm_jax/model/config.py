@@ -1,0 +1,120 @@
+"""The architecture, static and hashable, and its size presets."""
+
+import dataclasses
+
+from wfm_jax.signal.link import LinkConfig
+
+VIEWS = ("grid", "csi", "spectrogram", "iq")
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """A transformer over the views of a frame.
+
+    Attributes:
+        link: geometry of the frames it reads.
+        d_model: width of the residual stream.
+        heads: attention heads of each layer; its length is the number of layers.
+        head_dim: width of one head.
+        mlp_widths: hidden neurons of each layer's MLP.
+        views: the views it reads, of ``grid``, ``csi``, ``spectrogram``, ``iq``.
+        patch_subcarriers: subcarriers of a token of the frequency-aligned views (grid, csi,
+            spectrogram); a token spans the whole frame in time.
+        iq_segment: samples of a token of the ``iq`` view.
+    """
+
+    link: LinkConfig = LinkConfig()
+    d_model: int = 64
+    heads: tuple[int, ...] = (4, 4, 4)
+    head_dim: int = 16
+    mlp_widths: tuple[int, ...] = (256, 256, 256)
+    views: tuple[str, ...] = VIEWS
+    patch_subcarriers: int = 1
+    iq_segment: int = 48
+
+    def __post_init__(self):
+        if len(self.heads) != len(self.mlp_widths) or not self.heads:
+            raise ValueError(
+                f"heads and mlp_widths need one entry per layer, got {len(self.heads)} and "
+                f"{len(self.mlp_widths)}"
+            )
+        unknown = set(self.views) - set(VIEWS)
+        if unknown or not self.views:
+            raise ValueError(f"views must be of {VIEWS}, got {self.views}")
+        if self.link.n_subcarriers % self.patch_subcarriers:
+            raise ValueError(
+                f"patch_subcarriers must divide {self.link.n_subcarriers}, "
+                f"got {self.patch_subcarriers}"
+            )
+        if self.iq_samples % self.iq_segment:
+            raise ValueError(
+                f"iq_segment must divide the frame's {self.iq_samples} samples, "
+                f"got {self.iq_segment}"
+            )
+
+    @property
+    def iq_samples(self) -> int:
+        return self.link.n_symbols * (self.link.n_subcarriers + self.link.cp_samples)
+
+    @property
+    def n_layers(self) -> int:
+        return len(self.heads)
+
+    @property
+    def n_patches(self) -> int:
+        """Tokens of the frequency-aligned views."""
+        return self.link.n_subcarriers // self.patch_subcarriers
+
+    @property
+    def n_tokens(self) -> int:
+        """All tokens: the frame token, the patches, the segments."""
+        segments = self.iq_samples // self.iq_segment if "iq" in self.views else 0
+        return 1 + self.n_patches + segments
+
+    @property
+    def n_modulations(self) -> int:
+        return len(self.link.bits_per_symbol)
+
+
+def _uniform(d_model: int, n_layers: int, n_heads: int) -> ModelConfig:
+    return ModelConfig(
+        d_model=d_model,
+        heads=(n_heads,) * n_layers,
+        head_dim=d_model // n_heads,
+        mlp_widths=(4 * d_model,) * n_layers,
+    )
+
+
+PRESETS = {
+    "pico": _uniform(16, 2, 2),
+    "nano": _uniform(64, 3, 4),
+    "micro": _uniform(128, 4, 4),
+    "small": _uniform(256, 8, 8),
+    "base": _uniform(512, 12, 8),
+    "large": _uniform(768, 12, 12),
+}
+
+
+def preset(name: str, link: LinkConfig | None = None) -> ModelConfig:
+    """A size preset, for the given link.
+
+    Raises:
+        ValueError: unknown name; lists the allowed ones.
+    """
+    if name not in PRESETS:
+        raise ValueError(f"model size must be one of {', '.join(PRESETS)}, got {name!r}")
+    config = PRESETS[name]
+    return config if link is None else dataclasses.replace(config, link=link)
+
+
+def smaller(config: ModelConfig) -> ModelConfig:
+    """The smaller student: every second layer, half of each MLP's neurons, the same stream.
+
+    Which layers and neurons it starts with is the business of ``model.shrink_start``.
+    """
+    keep = range(0, config.n_layers, 2)
+    return dataclasses.replace(
+        config,
+        heads=tuple(config.heads[i] for i in keep),
+        mlp_widths=tuple(max(1, config.mlp_widths[i] // 2) for i in keep),
+    )
