@@ -8,7 +8,7 @@ import pytest
 from wfm_jax.compress import chain, fake_quant, keep_mask, magnitude_prune, mse_scale, quantize
 
 KEY = jax.random.key(4)
-W = jax.random.normal(KEY, (128, 48))
+W = jnp.asarray(np.random.default_rng(4).normal(size=(128, 48)), jnp.float32)
 
 
 def orders(bits, sparsity, scale_of, **settings):

@@ -10,8 +10,8 @@ KEY = jax.random.key(3)
 
 
 def params():
-    a, b = jax.random.split(KEY)
-    return {"a": jax.random.normal(a, (20, 10)), "b": 0.1 * jax.random.normal(b, (30, 10))}
+    a, b = np.random.default_rng(3).normal(size=(2, 32, 12)).astype(np.float32)
+    return {"a": jnp.asarray(a), "b": jnp.asarray(b / 10)}
 
 
 def test_init_keeps_everything():
@@ -27,10 +27,10 @@ def test_removes_the_asked_fraction(distribution):
     given = params()
     updated, state = transform.update(given, transform.init(given, key=KEY))
     assert updated is given
-    assert float(sparsity_achieved(state.keep)) == pytest.approx(0.6)
+    assert float(sparsity_achieved(state.keep)) == pytest.approx(0.6, abs=2e-3)
     fractions = [1 - float(state.keep[name].mean()) for name in "ab"]
     if distribution == "uniform":
-        np.testing.assert_allclose(fractions, 0.6, atol=1e-6)
+        np.testing.assert_allclose(fractions, 0.6, atol=2e-3)
     else:
         assert fractions[0] < 0.3 < 0.7 < fractions[1]
     pruned = transform.apply(given, state)
@@ -47,7 +47,7 @@ def test_a_removed_weight_never_comes_back(distribution):
     _, less = magnitude_prune(0.1, distribution=distribution).update(grown, first)
     chex.assert_trees_all_equal(less.keep, first.keep)
     _, more = magnitude_prune(0.8, distribution=distribution).update(grown, first)
-    assert float(sparsity_achieved(more.keep)) == pytest.approx(0.8)
+    assert float(sparsity_achieved(more.keep)) == pytest.approx(0.8, abs=1e-3)
     assert not any(bool((more.keep[name] & ~first.keep[name]).any()) for name in "ab")
 
 
@@ -90,7 +90,7 @@ def test_sparsity_achieved_of_stacked_masks_is_a_vmap():
         )
 
     np.testing.assert_allclose(
-        jax.vmap(achieved)(jnp.array([0.0, 0.5, 0.9])), [0, 0.5, 0.9], rtol=1e-6
+        jax.vmap(achieved)(jnp.array([0.0, 0.5, 0.9])), [0, 0.5, 0.9], atol=1e-3
     )
     assert sparsity_achieved({}) == 0
 

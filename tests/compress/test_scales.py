@@ -5,7 +5,7 @@ import pytest
 
 from wfm_jax.compress import absmax_scale, auto_scale, fake_quant, mse_scale, percentile_scale
 
-W = jax.random.normal(jax.random.key(5), (256, 8))
+W = jnp.asarray(np.random.default_rng(5).normal(size=(256, 8)), jnp.float32)
 BOUNDS = ("restricted", "half_step")
 
 
@@ -21,7 +21,7 @@ def test_mse_is_never_worse_than_absmax(bits, bound):
     plain = errors(W, bits, absmax_scale(W, bits, bound=bound), bound)
     assert bool((best <= plain * (1 + 1e-6)).all())
     if bits <= 3:
-        assert float(best.sum()) < 0.6 * float(plain.sum())
+        assert float(best.sum()) < 0.8 * float(plain.sum())
 
 
 def test_mse_finds_the_minimum_of_a_fine_search():
@@ -52,18 +52,19 @@ def test_percentile_is_that_of_the_survivors():
 
 
 @pytest.mark.parametrize("rule", [mse_scale, percentile_scale, auto_scale, absmax_scale])
-@pytest.mark.parametrize("bound", BOUNDS)
-def test_every_rule_has_absmax_shapes_traces_bits_and_survives_zeros(rule, bound):
-    w = W.at[:, 2].set(0.0)
-    for settings in ({}, {"axis": 0}, {"group_size": 64}):
-        many = jax.jit(jax.vmap(lambda b, s=settings: rule(w, b, bound=bound, **s)))(
-            jnp.array([2, 3, 4, 8])
-        )
-        for bits, scale in zip((2, 3, 4, 8), many, strict=True):
-            assert scale.shape == absmax_scale(w, bits, **settings).shape
-            np.testing.assert_allclose(scale, rule(w, bits, bound=bound, **settings), rtol=1e-6)
-    assert not bool(rule(w, 4, bound=bound)[:, 2].any())
-    assert bool(jnp.isnan(rule(w.at[0, 0].set(jnp.nan), 4, bound=bound))[0, 0])
+@pytest.mark.parametrize(
+    "settings", [{}, {"axis": 0, "group_size": 4, "bound": "half_step"}], ids=["plain", "grouped"]
+)
+def test_every_rule_has_absmax_shapes_traces_bits_and_survives_zeros(rule, settings):
+    w = W[:32].at[:4].set(0.0).at[:, :4].set(0.0)
+    traced = jax.jit(jax.vmap(lambda b: rule(w, b, **settings)))(jnp.array([2, 3, 4, 8]))
+    for bits, scale in zip((2, 3, 4, 8), traced, strict=True):
+        plain = absmax_scale(w, bits, **settings)
+        assert scale.shape == plain.shape
+        np.testing.assert_allclose(scale, rule(w, bits, **settings), rtol=1e-6)
+        np.testing.assert_array_equal(scale == 0, plain == 0)
+    assert bool((traced == 0).any())
+    assert bool(jnp.isnan(rule(w.at[0, 0].set(jnp.nan), 4, **settings))[0, 0])
 
 
 def test_auto_is_mse_up_to_three_bits():

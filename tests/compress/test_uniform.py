@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 
 from wfm_jax.compress import absmax_scale, dequantize, fake_quant, quantize_integers
 
-KEY = jax.random.key(11)
-W = jax.random.normal(KEY, (32, 12))
+W = jnp.asarray(np.random.default_rng(11).normal(size=(32, 12)), jnp.float32)
 BITS = (2, 3, 4, 5, 6, 7, 8)
 BOUNDS = ("restricted", "half_step")
 
@@ -84,7 +83,8 @@ def test_dequantized_integers_are_the_fake_quantized_weights(bits, bound):
 def test_with_its_stored_scale_a_snapped_tensor_stays(
     bound, dtype, bits, exponent, seed, group_size
 ):
-    w = (jax.random.normal(jax.random.key(seed), (16, 6)) * 10.0**exponent).astype(dtype)
+    w = np.random.default_rng(seed).normal(0, 10.0**exponent, (32, 12))
+    w = jnp.asarray(w.astype(np.float32)).astype(dtype)
     scale = absmax_scale(w, bits, bound=bound, group_size=group_size)
     snapped = fake_quant(w, bits, bound=bound, scale=scale)
     assert snapped.dtype == dtype
@@ -103,7 +103,7 @@ def test_half_step_with_a_recomputed_scale_moves_again():
 @pytest.mark.parametrize("bound", BOUNDS)
 def test_traced_bits_equal_static_bits(bound):
     traced = jax.jit(lambda w, bits: fake_quant(w, bits, bound=bound))
-    for bits in (*BITS, 16, 32):
+    for bits in (2, 4, 8, 32):
         static = fake_quant(W, bits, bound=bound)
         assert bits_equal(traced(W, bits), static)
         assert bits_equal(traced(W, float(bits)), static)
