@@ -7,6 +7,7 @@ of arrays with string names (``block_0/attention/query/kernel``), every kernel `
     outputs = apply(params, prepare(config, frame, modulation))
 """
 
+from wfm_jax.model.batches import Batch, sample_batch, to_batch
 from wfm_jax.model.config import PRESETS, ModelConfig, preset, smaller
 from wfm_jax.model.model import build, param_shapes
 from wfm_jax.model.outputs import Outputs, bit_llrs
@@ -14,6 +15,7 @@ from wfm_jax.model.views import Inputs, prepare
 
 __all__ = [
     "PRESETS",
+    "Batch",
     "Inputs",
     "ModelConfig",
     "Outputs",
@@ -22,5 +24,7 @@ __all__ = [
     "param_shapes",
     "prepare",
     "preset",
+    "sample_batch",
     "smaller",
+    "to_batch",
 ]

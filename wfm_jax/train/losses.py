@@ -7,9 +7,8 @@ import jax.numpy as jnp
 import optax
 
 from wfm_jax import compress
-from wfm_jax.model import ModelConfig, Outputs, bit_llrs
+from wfm_jax.model import Batch, ModelConfig, Outputs, bit_llrs
 from wfm_jax.signal import mixed_qam
-from wfm_jax.train.batches import Batch
 
 K_SCALE_DB = 6.0
 SNR_SCALE_DB = 8.0

@@ -1,11 +1,12 @@
-"""Training batches: frames drawn inside the compiled step, half of them with known modulation."""
+"""Frames with what a model reads of them: inputs, and labels in the inputs' units."""
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from wfm_jax.model import Inputs, ModelConfig, prepare
+from wfm_jax.model.config import ModelConfig
+from wfm_jax.model.views import Inputs, prepare
 from wfm_jax.signal import link
 
 
