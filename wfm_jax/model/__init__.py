@@ -8,9 +8,10 @@ of arrays with string names (``block_0/attention/query/kernel``), every kernel `
 """
 
 from wfm_jax.model.batches import Batch, sample_batch, to_batch
-from wfm_jax.model.config import PRESETS, ModelConfig, preset, smaller
+from wfm_jax.model.config import PRESETS, ModelConfig, from_dict, preset, smaller, to_dict
 from wfm_jax.model.model import build, param_shapes
 from wfm_jax.model.outputs import Outputs, bit_llrs
+from wfm_jax.model.student import start_smaller
 from wfm_jax.model.views import Inputs, prepare
 
 __all__ = [
@@ -21,10 +22,13 @@ __all__ = [
     "Outputs",
     "bit_llrs",
     "build",
+    "from_dict",
     "param_shapes",
     "prepare",
     "preset",
     "sample_batch",
     "smaller",
+    "start_smaller",
     "to_batch",
+    "to_dict",
 ]

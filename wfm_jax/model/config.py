@@ -1,7 +1,9 @@
 """The architecture, static and hashable, and its size presets."""
 
 import dataclasses
+from typing import Any
 
+from wfm_jax.signal.factory import Scenario
 from wfm_jax.signal.link import LinkConfig
 
 VIEWS = ("grid", "csi", "spectrogram", "iq")
@@ -29,8 +31,8 @@ class ModelConfig:
     head_dim: int = 16
     mlp_widths: tuple[int, ...] = (256, 256, 256)
     views: tuple[str, ...] = VIEWS
-    patch_subcarriers: int = 1
-    iq_segment: int = 48
+    patch_subcarriers: int = 2
+    iq_segment: int = 96
 
     def __post_init__(self):
         if len(self.heads) != len(self.mlp_widths) or not self.heads:
@@ -107,10 +109,33 @@ def preset(name: str, link: LinkConfig | None = None) -> ModelConfig:
     return config if link is None else dataclasses.replace(config, link=link)
 
 
+def to_dict(config: ModelConfig) -> dict[str, Any]:
+    """The architecture and its link as JSON values."""
+    return dataclasses.asdict(config)
+
+
+def from_dict(fields: dict[str, Any]) -> ModelConfig:
+    """The architecture that :func:`to_dict` wrote.
+
+    Raises:
+        ValueError: fields that this version does not know, or values that it does not allow.
+    """
+
+    def tuples(values: dict[str, Any]) -> dict[str, Any]:
+        return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+
+    try:
+        link = dict(fields["link"])
+        link["scenario"] = Scenario(**tuples(link["scenario"]))
+        return ModelConfig(**(tuples(fields) | {"link": LinkConfig(**tuples(link))}))
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"not a model of this version: {error}") from None
+
+
 def smaller(config: ModelConfig) -> ModelConfig:
     """The smaller student: every second layer, half of each MLP's neurons, the same stream.
 
-    Which layers and neurons it starts with is the business of ``model.shrink_start``.
+    Which layers and neurons it starts with is the business of ``start_smaller``.
     """
     keep = range(0, config.n_layers, 2)
     return dataclasses.replace(

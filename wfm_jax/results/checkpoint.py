@@ -102,6 +102,16 @@ def read_metadata(path: str | os.PathLike) -> dict[str, Any]:
     return _open(path)[1]["metadata"]
 
 
+def content_hash(path: str | os.PathLike) -> str:
+    """Hash of the saved values by name, 16 hex digits. Raises CheckpointError."""
+    folder, _ = _open(path)
+    stored = _orbax_restore(folder / _ARRAYS)
+    digest = hashlib.sha256()
+    for name in sorted(stored):
+        digest.update(name.encode() + b"\0" + np.ascontiguousarray(stored[name]).tobytes())
+    return digest.hexdigest()[:16]
+
+
 def _open(path: str | os.PathLike) -> tuple[pathlib.Path, dict[str, Any]]:
     root = pathlib.Path(os.path.abspath(path))
     numbers = _generations(root)

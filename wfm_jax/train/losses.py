@@ -20,7 +20,7 @@ class TaskWeights:
 
     modulation: float = 1.0
     bits: float = 1.0
-    channel: float = 1.0
+    channel: float = 2.0
     link: float = 1.0
 
     def total(self, losses: "TaskLosses") -> jax.Array:
@@ -35,7 +35,7 @@ def task_losses(config: ModelConfig, outputs: Outputs, batch: Batch) -> TaskLoss
 
     ``modulation``: cross entropy over blind frames. ``bits``: binary cross entropy in bits over
     the used bit slots, every frame of equal weight. ``channel``: squared error over the noise
-    variance. ``link``: squared errors of K (frames with a LOS ray) and SNR in units of
+    variance (half of it, never below -35 dB). ``link``: squared errors of K (frames with a LOS ray) and SNR in units of
     6 and 8 dB, and cross entropy of the LOS flag.
     """
     frame, orders = batch.frame, config.link.bits_per_symbol
@@ -90,10 +90,10 @@ def distillation_losses(
 
 
 def _channel_error(channel: jax.Array, target: jax.Array, n0: jax.Array) -> jax.Array:
-    """Squared error over the noise variance (never below -35 dB): [batch, symbols, subcarriers]."""
+    """Squared error over half the noise variance and a floor: [batch, symbols, subcarriers]."""
     error = channel - target
     square = jnp.square(error.real) + jnp.square(error.imag)
-    return square / (0.5 * n0 + 1e-3)[:, None, None]
+    return square / (0.5 * n0 + 3e-4)[:, None, None]
 
 
 def _used_bits_mean(bits: jax.Array, modulation: jax.Array, orders: tuple[int, ...]) -> jax.Array:
