@@ -2,7 +2,7 @@
 
 Every 2-D kernel of the encoder blocks is prunable (that is sparsity's denominator) and quantizable.
 Other 2-D tables (embeddings, heads) are quantized, never below 8 bits, and not pruned. Norms and
-biases are stored in float16 once Q has acted; at 16 bits the kernels are, too.
+biases are stored in float16 once Q has acted; at 16 bits everything is.
 """
 
 from typing import Any, NamedTuple
@@ -19,6 +19,10 @@ MIN_TABLE_BITS = 8
 
 def _is_table(path: str, leaf: Any) -> bool:
     return jnp.ndim(leaf) >= 2 and not compress.matches(path, PRUNABLE)
+
+
+def _is_matrix(_: str, leaf: Any) -> bool:
+    return jnp.ndim(leaf) >= 2
 
 
 def _is_vector(_: str, leaf: Any) -> bool:
@@ -56,7 +60,7 @@ _IN_FORCE = Compression(
     kernels=compress.matching(PRUNABLE, compress.quantize(8)),
     tables=compress.matching(_is_table, compress.quantize(8)),
     vectors=compress.matching(_is_vector, compress.store_half()),
-    halves=compress.matching(PRUNABLE, compress.store_half()),
+    halves=compress.matching(_is_matrix, compress.store_half()),
 )
 
 

@@ -1,0 +1,57 @@
+"""How every main starts and ends: one clear line and exit code 2 for bad input.
+
+absl ends with 1 on a bad flag. Here a bad flag, a damaged file or another run's folder ends with 2
+and one line; SIGINT with 130 and SIGTERM with 75, after the state is saved.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any
+
+from absl import app, flags, logging
+
+from wfm_jax.train.interrupt import Stopped
+
+
+def parse(argv: Sequence[str]) -> list[str]:
+    """Parses flags; a bad one is a line on stderr and exit code 2."""
+    try:
+        rest = flags.FLAGS(list(argv), known_only=False)
+    except (flags.Error, OSError) as error:
+        refuse(error)
+    if len(rest) > 1:
+        refuse(f"unexpected argument {rest[1]!r}: everything is a --flag")
+    return rest
+
+
+def flag_values(*modules: ModuleType) -> dict[str, Any]:
+    """Names and values of all flags that the modules define."""
+    return {
+        flag.name: flag.value
+        for module in modules
+        for flag in flags.FLAGS.get_flags_for_module(module.__name__)
+    }
+
+
+def refuse(error: object) -> None:
+    """Says what was wrong in one line and ends the process with 2."""
+    program = sys.argv[0].rsplit("/", 1)[-1].removesuffix(".py")
+    print(f"{program}: {' '.join(str(error).split())}", file=sys.stderr)
+    sys.exit(2)
+
+
+def launch(main: Callable[[], None]) -> None:
+    """Runs ``main`` with flags parsed; ValueError, OSError and Stopped become exit codes."""
+
+    def guarded(_: Sequence[str]) -> None:
+        logging.set_verbosity(logging.WARNING)
+        try:
+            main()
+        except Stopped as stopped:
+            print(stopped, file=sys.stderr)
+            sys.exit(stopped.exit_code)
+        except (ValueError, OSError) as error:
+            refuse(error)
+
+    app.run(guarded, flags_parser=parse)

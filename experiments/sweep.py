@@ -1,0 +1,51 @@
+"""Sweep compression configurations of a wireless model, many in one compiled program.
+
+Trains a teacher on simulated factory signals (or loads one), runs every pipeline of pruning,
+quantization and distillation at every operating point, measures each on frozen test frames, and
+leaves in --workdir: results.jsonl (the truth, one row a configuration), results.parquet,
+pareto.png, contrasts.jsonl, summary.txt, files/ (packed models) and scores/ (per frame).
+Type the same command again after an interrupt: only what is missing runs.
+
+  python -m experiments.sweep --flagfile=experiments/presets/laptop.flags --workdir=runs/laptop
+  python -m experiments.sweep --pipelines=P-Q-KD,Q-P-KD --operating_points=4:0.75 --workdir=DIR
+"""
+
+import pathlib
+
+import jax
+from absl import flags
+from rich.console import Console
+
+from experiments import sweep_flags, teacher_flags
+from experiments.launch import flag_values, launch
+from wfm_jax.results.progress import Bar
+from wfm_jax.sweep.study import Study, run_study
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "The run folder.", required=True)
+_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Move a run that is there aside first.")
+_TEACHER = flags.DEFINE_string("teacher", None, "Folder of a trained teacher; default: train one.")
+
+
+def main() -> None:
+    model = teacher_flags.model()
+    study = Study(
+        configurations=sweep_flags.configurations(),
+        model=model,
+        teacher=_TEACHER.value or teacher_flags.teacher_settings(),
+        settings=sweep_flags.settings(teacher_flags.task_weights(), jax.default_backend()),
+        test_set=sweep_flags.test_set(model.link),
+    )
+    run_study(
+        study,
+        _WORKDIR.value,
+        {"teacher": _TEACHER.value, **flag_values(sweep_flags, teacher_flags)},
+        growable=sweep_flags.GROWABLE,
+        overwrite=_OVERWRITE.value,
+        progress=Bar(),
+        console=Console(),
+    )
+    print(f"\nEverything is in {pathlib.Path(_WORKDIR.value).resolve()}; open pareto.png.")
+
+
+if __name__ == "__main__":
+    launch(main)

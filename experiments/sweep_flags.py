@@ -1,0 +1,109 @@
+"""Flags of a sweep: its axes, and how it runs."""
+
+from absl import flags
+
+from wfm_jax.evaluate.frames import TestSet
+from wfm_jax.signal.link import LinkConfig
+from wfm_jax.sweep import pipeline
+from wfm_jax.sweep.configuration import CHOICES, Configuration, product
+from wfm_jax.sweep.engine import SweepSettings
+from wfm_jax.train.losses import TaskWeights
+
+_PIPELINES = flags.DEFINE_list(
+    "pipelines",
+    list(pipeline.DEFAULT),
+    "Pipelines: stages P (prune), Q (quantize), KD (distil), FT (fine-tune) joined by '-', or "
+    "none. Default: the sixteen orders of P, Q and KD, and three FT controls.",
+)
+_POINTS = flags.DEFINE_list(
+    "operating_points",
+    ["8:0.5", "4:0.75", "3:0.9"],
+    "Operating points as bits:sparsity, bits of 2-8, 16 or 32, sparsity in [0, 1).",
+)
+_AXES = {
+    "student": flags.DEFINE_list("students", ["same"], "Architectures: same, smaller."),
+    "init": flags.DEFINE_list("inits", ["teacher"], "Starts: teacher, scratch."),
+    "seed": flags.DEFINE_list("seeds", ["0"], "Seeds of data stream, ties and initial draws."),
+    "temperature": flags.DEFINE_list("temperatures", ["2"], "Distillation temperatures."),
+    "alpha": flags.DEFINE_list("alphas", ["0.9"], "Weights of distillation in KD, 0 to 1."),
+    "learning_rate": flags.DEFINE_list("learning_rates", ["1e-3"], "Peak learning rates."),
+    "steps": flags.DEFINE_list("steps", ["200"], "Optimizer steps of a configuration."),
+    "recovery_steps": flags.DEFINE_list("recovery_steps", ["0"], "Of these, FT at the end."),
+    "score_on": flags.DEFINE_list("score_on", ["current"], "P scores: current, latent."),
+    "train_from": flags.DEFINE_list("train_from", ["snapped"], "After Q: snapped, latent."),
+    "scale": flags.DEFINE_list("scales", ["auto"], "Q's scale: auto, absmax, mse, percentile."),
+    "distribution": flags.DEFINE_list("distributions", ["global"], "P's: global, uniform."),
+}
+_NUMBERS = {"seed": int, "steps": int, "recovery_steps": int}
+GROWABLE = ("pipelines", "operating_points", *(flag.name for flag in _AXES.values()))
+
+_BATCH = flags.DEFINE_integer("batch_size", 32, "Frames a step, shared by all.", lower_bound=1)
+_CHUNK = flags.DEFINE_integer("chunk_steps", 25, "Steps between two looks.", lower_bound=1)
+_WIDTH = flags.DEFINE_integer("max_width", 64, "Configurations trained together.", lower_bound=1)
+_STRATEGY = flags.DEFINE_enum(
+    "strategy", "auto", ["auto", "map", "vmap"], "The config axis: map on a CPU, else vmap."
+)
+_TEST_SEED = flags.DEFINE_integer("test_seed", 1, "Seed of the frozen test frames.")
+_FRAMES = flags.DEFINE_integer(
+    "frames_per_stratum", 40, "Test frames per modulation and K bin.", lower_bound=2
+)
+
+
+def configurations() -> list[Configuration]:
+    """Every combination of the axes; a bad value is an error that names its flag."""
+    axes = {"pipeline": _values("pipeline", _PIPELINES)}
+    axes |= {field: _values(field, flag) for field, flag in _AXES.items()}
+    points = [_operating_point(text) for text in _nonempty(_POINTS)]
+    try:
+        return product(points, **axes)
+    except ValueError as error:
+        raise flags.ValidationError(f"flags do not go together: {error}") from None
+
+
+def settings(weights: TaskWeights, backend: str) -> SweepSettings:
+    """How the sweep runs on a backend (``cpu``, ``gpu``, ``tpu``)."""
+    automatic = "map" if backend == "cpu" else "vmap"
+    return SweepSettings(
+        batch_size=_BATCH.value,
+        chunk_steps=_CHUNK.value,
+        max_width=_WIDTH.value,
+        strategy=automatic if _STRATEGY.value == "auto" else _STRATEGY.value,
+        weights=weights,
+    )
+
+
+def test_set(link: LinkConfig) -> TestSet:
+    """The frozen test frames."""
+    return TestSet(link, seed=_TEST_SEED.value, frames_per_stratum=_FRAMES.value)
+
+
+def _values(field: str, flag: flags.FlagHolder) -> list:
+    kind = str if field in CHOICES or field == "pipeline" else _NUMBERS.get(field, float)
+    values = []
+    for text in _nonempty(flag):
+        try:
+            value = kind(text)
+            Configuration(**{"pipeline": pipeline.NONE, "steps": 10**9} | {field: value})
+        except ValueError as error:
+            raise flags.ValidationError(f"--{flag.name}={text}: {error}") from None
+        values.append(value)
+    return values
+
+
+def _operating_point(text: str) -> tuple[float, float]:
+    try:
+        bits, sparsity = (float(part) for part in text.split(":"))
+        Configuration(pipeline.NONE, weight_bits=bits, sparsity=sparsity)
+    except ValueError as error:
+        raise flags.ValidationError(
+            f"--operating_points={text}: bits:sparsity with bits 2-8, 16 or 32 and sparsity in "
+            f"[0, 1) ({error})"
+        ) from None
+    return bits, sparsity
+
+
+def _nonempty(flag: flags.FlagHolder) -> list[str]:
+    values = [text.strip() for text in flag.value if text.strip()]
+    if not values:
+        raise flags.ValidationError(f"--{flag.name} is an empty list: give at least one value")
+    return list(dict.fromkeys(values))

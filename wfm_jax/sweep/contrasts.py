@@ -1,0 +1,101 @@
+"""Contrasts: paired differences between pipelines at the same operating point.
+
+Both sides are scored on the same frames, so what is common to them cancels: a contrast resolves
+what two separate intervals do not. Intervals are over frames, of one seed each.
+"""
+
+import json
+import os
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from wfm_jax.evaluate import metrics
+from wfm_jax.evaluate.frames import TestSet
+from wfm_jax.evaluate.intervals import paired_difference, resample_weights
+from wfm_jax.results import atomic
+from wfm_jax.sweep.measure import RESAMPLES_SEED, load_scores
+
+PAIRS = (
+    ("P-Q-KD", "P-Q"),
+    ("P-Q-FT", "P-Q"),
+    ("P-Q-KD", "P-Q-FT"),
+    ("Q-P-KD", "Q-P-FT"),
+    ("Q-P-KD", "P-Q-KD"),
+    ("P-KD-Q", "P-Q-KD"),
+)
+METRICS = {"amc_accuracy": metrics.amc_accuracy, "gmi_fraction": metrics.gmi_fraction}
+_POINT = ("sparsity", "weight_bits")
+_SAME = ("student", "init", "seed", "distribution", "bound", "group_size")
+
+
+def contrasts(
+    rows: Sequence[dict[str, Any]], folder: str | os.PathLike, test_set: TestSet
+) -> list[dict[str, Any]]:
+    """Differences of :data:`PAIRS` wherever both sides were measured at one operating point.
+
+    Returns:
+        One dict a pair and metric: ``a``, ``b``, the operating point, ``student``, ``seed``,
+        ``metric``, ``difference`` (a minus b), ``low`` and ``high`` of its 95 % interval.
+    """
+    weights = resample_weights(test_set.strata, seed=RESAMPLES_SEED)
+    found = []
+    for a, b in _matches(rows):
+        one, other = (load_scores(folder, row["config_id"], test_set) for row in (a, b))
+        for name, metric in METRICS.items():
+            difference, low, high = paired_difference(metric, one, other, weights)
+            found.append(
+                {
+                    "a": a["pipeline"],
+                    "b": b["pipeline"],
+                    **{column: a[column] for column in (*_POINT, "student", "seed")},
+                    "metric": name,
+                    "difference": difference,
+                    "low": low,
+                    "high": high,
+                }
+            )
+    return found
+
+
+def write_contrasts(found: Sequence[dict[str, Any]], path: str | os.PathLike) -> None:
+    """Writes contrasts as JSON, one a line."""
+    lines = [json.dumps(contrast) + "\n" for contrast in found]
+    atomic.write_bytes(pathlib.Path(path), "".join(lines).encode())
+
+
+def in_words(found: Sequence[dict[str, Any]]) -> list[str]:
+    """One line a contrast; says where the interval leaves the sign open."""
+    lines = []
+    for c in found:
+        scale, unit = (100.0, " points") if c["metric"] == "amc_accuracy" else (1.0, "")
+        digits = 1 if unit else 4
+        difference, low, high = (round(scale * c[k], digits) for k in ("difference", "low", "high"))
+        verdict = "" if c["low"] > 0 or c["high"] < 0 else "  (sign open)"
+        student = "" if c["student"] == "same" else f" {c['student']}"
+        lines.append(
+            f"{c['a']} - {c['b']} at {c['weight_bits']:g}b/{100 * c['sparsity']:g}%{student}: "
+            f"{c['metric']} {difference:+g}{unit} [{low:+g}, {high:+g}]{verdict}"
+        )
+    return lines
+
+
+def _matches(rows: Sequence[dict[str, Any]]) -> Iterator[tuple[dict, dict]]:
+    def where(row: dict[str, Any]) -> tuple:
+        return tuple(row[column] for column in (*_POINT, *_SAME[:2], *_SAME[3:]))
+
+    for first, second in PAIRS:
+        of = {
+            name: [r for r in rows if r["pipeline"] == name and r["status"] == "ok"]
+            for name in (first, second)
+        }
+        for a in of[first]:
+            for b in of[second]:
+                seeds = {a["seed"], b["seed"]} - {None}
+                if where(a) == where(b) and len(seeds) <= 1 and _plain(a) and _plain(b):
+                    yield a, b
+
+
+def _plain(row: dict[str, Any]) -> bool:
+    """No factor but the pipeline: default scoring and start of training."""
+    return row["score_on"] in (None, "current") and row["train_from"] in (None, "snapped")

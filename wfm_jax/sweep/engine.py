@@ -1,0 +1,281 @@
+"""The engine: every configuration through its pipeline, many at a time, nothing lost.
+
+Configurations are grouped by what is static (the student's architecture) and by seed; a group's
+training program is compiled once, for a fixed width. A cohort that is stopped is checkpointed and
+goes on when the sweep is started again; rows are written as soon as they are known.
+"""
+
+import dataclasses
+import functools
+import os
+import pathlib
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+
+from wfm_jax.model import ModelConfig, build, smaller, start_smaller
+from wfm_jax.results import checkpoint, rows
+from wfm_jax.results.progress import Progress, Silent
+from wfm_jax.sweep import cohort as cohorts
+from wfm_jax.sweep import compression
+from wfm_jax.sweep.cohort import Cohort
+from wfm_jax.sweep.configuration import Configuration, distinct
+from wfm_jax.sweep.measure import Examiner
+from wfm_jax.train.distill import Trainer
+from wfm_jax.train.interrupt import StopRequest
+from wfm_jax.train.losses import TaskWeights
+from wfm_jax.train.teacher import Teacher
+
+SWEEP_STREAM = 0x5EEE
+ROWS, COHORT = "results.jsonl", "cohort"
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepSettings:
+    """How a sweep runs.
+
+    Attributes:
+        batch_size: frames a step, shared by all configurations of a seed.
+        chunk_steps: steps between two looks from the host, compiled into the program.
+        max_width: configurations that train together at most.
+        strategy: ``map`` (one configuration after the other: CPU) or ``vmap`` (GPU, TPU).
+        weights: of the tasks in the loss.
+        save_every_s: seconds between checkpoints.
+    """
+
+    batch_size: int = 32
+    chunk_steps: int = 25
+    max_width: int = 64
+    strategy: Literal["map", "vmap"] = "map"
+    weights: TaskWeights = TaskWeights()
+    save_every_s: float = 60.0
+
+
+class Group:
+    """Configurations of one architecture, and the one program that trains them.
+
+    Attributes:
+        name: ``same`` or ``smaller``.
+        config: the students' architecture.
+        apply: its forward pass.
+        width: of every cohort of this group, decided by all that the sweep asks for and so the
+            same after a resume.
+        train: the compiled chunk of training.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        teacher: Teacher,
+        configurations: Sequence[Configuration],
+        settings: SweepSettings,
+    ):
+        self.name = name
+        self.config = teacher.config if name == "same" else smaller(teacher.config)
+        self.apply, _ = build(self.config, jax.random.key(0))
+        teacher_apply, _ = build(teacher.config, jax.random.key(0))
+        self.width = min(settings.max_width, -(-len(configurations) // 8) * 8)
+        trainer = Trainer(
+            config=self.config,
+            apply=self.apply,
+            transform=compression.TRANSFORM,
+            teacher_apply=teacher_apply,
+            weights=settings.weights,
+            batch_size=settings.batch_size,
+            strategy=settings.strategy,
+        )
+        self.train = jax.jit(
+            functools.partial(trainer.chunk, n_steps=settings.chunk_steps), donate_argnums=0
+        )
+        self._copied = (
+            start_smaller(teacher.config, self.config, teacher.params)
+            if name == "smaller"
+            else teacher.params
+        )
+
+    def initial(self, configuration: Configuration) -> Any:
+        """The parameters that a configuration starts from."""
+        if configuration.init == "scratch":
+            return build(self.config, jax.random.key(configuration.seed))[1]
+        return self._copied
+
+    @property
+    def n_compiles(self) -> int:
+        """How often the training program was compiled in this process."""
+        return self.train._cache_size()
+
+
+def run_sweep(
+    configurations: Sequence[Configuration],
+    teacher: Teacher,
+    settings: SweepSettings,
+    examiner: Examiner,
+    folder: str | os.PathLike,
+    *,
+    progress: Progress | None = None,
+    stop: StopRequest | None = None,
+) -> dict[str, int]:
+    """Runs what is missing of a sweep in ``folder``.
+
+    Args:
+        configurations: what is asked for; those that are the same thing run once.
+        teacher: the model to compress.
+        settings: how to run.
+        examiner: measures finished configurations and the references.
+        folder: the run folder; its ``results.jsonl`` is read and appended to.
+        progress: where to tell of it.
+        stop: asked between chunks and rows; when it says so, the state is saved first.
+
+    Returns:
+        Training programs compiled, by group.
+
+    Raises:
+        Stopped: ``stop`` asked for it.
+    """
+    folder = pathlib.Path(folder)
+    progress, stop = progress or Silent(), stop or StopRequest()
+    known, repaired = rows.read_rows(folder / ROWS)
+    if repaired:
+        progress.say(repaired)
+    done = {row["config_id"] for row in known}
+    for row in examiner.references(done):
+        rows.append_row(folder / ROWS, row)
+
+    asked = distinct(list(configurations))
+    missing = [c for c in asked if c.config_id not in done]
+    if len(missing) < len(asked):
+        progress.say(f"{len(asked) - len(missing)} of {len(asked)} configurations are finished")
+    compiles = {}
+    for name in dict.fromkeys(c.student for c in asked):
+        members = [c for c in asked if c.student == name]
+        pending = [c for c in members if c in missing]
+        if not pending:
+            continue
+        group = Group(name, teacher, members, settings)
+        for start in _cohorts(group, pending, folder):
+            _run_cohort(group, start, teacher, settings, examiner, folder, progress, stop)
+        compiles[name] = group.n_compiles
+    return compiles
+
+
+@dataclasses.dataclass
+class _Start:
+    """A cohort to run: from its beginning, or from a checkpoint (then ``saved`` is its metadata)."""
+
+    configurations: list[Configuration]
+    saved: dict[str, Any] | None = None
+
+
+def _cohorts(
+    group: Group, pending: Sequence[Configuration], folder: pathlib.Path
+) -> Iterator[_Start]:
+    """The pending configurations by seed, at most a width at a time; a saved cohort first."""
+    rest = list(pending)
+    if saved := _saved_cohort(group, folder):
+        members = [Configuration(**fields) for fields in saved["configurations"]]
+        if {c.config_id for c in members} & {c.config_id for c in pending}:
+            yield _Start(members, saved)
+            rest = [c for c in rest if c not in members]
+    for seed in dict.fromkeys(c.seed for c in rest):
+        of_seed = [c for c in rest if c.seed == seed]
+        for i in range(0, len(of_seed), group.width):
+            yield _Start(of_seed[i : i + group.width])
+
+
+def _saved_cohort(group: Group, folder: pathlib.Path) -> dict[str, Any] | None:
+    if not (folder / COHORT).exists():
+        return None
+    saved = checkpoint.read_metadata(folder / COHORT)
+    return saved if (saved["group"], saved["width"]) == (group.name, group.width) else None
+
+
+def _run_cohort(
+    group: Group,
+    start: _Start,
+    teacher: Teacher,
+    settings: SweepSettings,
+    examiner: Examiner,
+    folder: pathlib.Path,
+    progress: Progress,
+    stop: StopRequest,
+) -> None:
+    began = time.monotonic()
+    cohort = cohorts.gather(start.configurations, group.width, group.initial)
+    clock = at = 0  # steps of the data stream before this round, and steps of this round
+    if start.saved:
+        cohort, clock, at = _restore(cohort, start.saved, teacher, folder)
+
+    def save(cohort: Cohort, clock: int, at: int) -> None:
+        metadata = {
+            "group": group.name,
+            "width": group.width,
+            "configurations": [dataclasses.asdict(c) for c in cohort.configurations],
+            "position": list(cohort.position),
+            "clock": clock,
+            "at": at,
+        }
+        checkpoint.save(
+            folder / COHORT, cohort.students, config_hash=teacher.hash, metadata=metadata
+        )
+
+    stream = jax.random.fold_in(jax.random.key(start.configurations[0].seed), SWEEP_STREAM)
+    saved = time.monotonic()
+    while not cohort.finished:
+        if at == 0:
+            cohort = cohorts.prepare_round(cohort)
+        recipes, length = cohorts.recipes(cohort), cohorts.round_steps(cohort)
+        n_training = int(jnp.sum(recipes.total_steps > 0))
+        if length:
+            progress.start(f"{group.name}: {n_training} configurations", length, at)
+        while at < length:
+            students = group.train(
+                cohort.students, recipes, teacher.params, stream, jnp.int32(clock + at)
+            )
+            cohort = cohort._replace(students=jax.block_until_ready(students))
+            n_steps = min(settings.chunk_steps, length - at)
+            at += settings.chunk_steps
+            progress.advance(n_steps)
+            if stop.signum is not None or time.monotonic() - saved > settings.save_every_s:
+                save(cohort, clock, at)
+                saved = time.monotonic()
+                stop.raise_if_asked()
+        clock, at = clock + at, 0
+        cohort = cohorts.finish_round(cohort)
+    save(cohort, clock, at)
+    _measure(group, cohort, began, examiner, folder, progress, stop)
+    shutil.rmtree(folder / COHORT)
+
+
+def _restore(
+    cohort: Cohort, saved: dict[str, Any], teacher: Teacher, folder: pathlib.Path
+) -> tuple[Cohort, int, int]:
+    students = checkpoint.restore(folder / COHORT, cohort.students, config_hash=teacher.hash)
+    cohort = cohort._replace(students=students, position=tuple(saved["position"]))
+    return cohort, saved["clock"], saved["at"]
+
+
+def _measure(
+    group: Group,
+    cohort: Cohort,
+    began: float,
+    examiner: Examiner,
+    folder: pathlib.Path,
+    progress: Progress,
+    stop: StopRequest,
+) -> None:
+    """Rows of everybody in a finished cohort that has none yet."""
+    known, _ = rows.read_rows(folder / ROWS)
+    done = {row["config_id"] for row in known}
+    share_s = (time.monotonic() - began) / len(cohort.configurations)
+    progress.start(f"{group.name}: measuring", len(cohort.configurations))
+    for i, configuration in enumerate(cohort.configurations):
+        if configuration.config_id not in done:
+            student = jax.tree.map(lambda leaf, i=i: leaf[i], cohort.students)
+            row = examiner.examine(group.config, group.apply, configuration, student, share_s)
+            rows.append_row(folder / ROWS, row)
+        progress.advance(1)
+        stop.raise_if_asked()

@@ -1,0 +1,196 @@
+"""From a finished student to its row, its packed file and its scores on disk."""
+
+import os
+import pathlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from wfm_jax import compress
+from wfm_jax.evaluate.cost import Stored, cost_columns
+from wfm_jax.evaluate.frames import REFERENCE_SNR_DB, TestSet, frames_hash
+from wfm_jax.evaluate.intervals import resample_weights
+from wfm_jax.evaluate.many import draw_frames, make_scorer, score_classical
+from wfm_jax.evaluate.metrics import AMC_SNRS_DB
+from wfm_jax.evaluate.products import frame_products
+from wfm_jax.evaluate.quality import quality_columns
+from wfm_jax.evaluate.scores import FrameScores, Scored
+from wfm_jax.model import ModelConfig, build, param_shapes
+from wfm_jax.results import atomic
+from wfm_jax.results.rows import config_id
+from wfm_jax.signal.receivers import ensemble_covariance
+from wfm_jax.sweep import compression
+from wfm_jax.sweep.configuration import Configuration
+from wfm_jax.train.distill import Student
+from wfm_jax.train.teacher import Teacher
+
+CURVE_SNRS_DB = (0.0, 5.0, 10.0, 12.5, 15.0, 17.5, 20.0, 22.5, 25.0, 30.0)
+MODEL_SNRS_DB = tuple(sorted({*AMC_SNRS_DB, REFERENCE_SNR_DB}))
+FILES, SCORES = "files", "scores"
+COVARIANCE_STREAM = 0xC0FA
+RESAMPLES_SEED = 0
+MODEL_COLUMNS = {"act_bits": 32, "quant_format": "integer", "bound": "restricted"}
+
+
+class Examiner:
+    """Measures everything of one sweep on the same frozen test frames.
+
+    Args:
+        teacher: the uncompressed model, the yardstick of retention and SNR loss.
+        test_set: the frames.
+        folder: the run folder; packed files and frame scores go into it.
+        provenance: columns that every row of this process shares (device, versions).
+    """
+
+    def __init__(
+        self,
+        teacher: Teacher,
+        test_set: TestSet,
+        folder: str | os.PathLike,
+        provenance: dict[str, Any],
+    ):
+        self._folder = pathlib.Path(folder)
+        self._test_set = test_set
+        self._teacher = teacher
+        self._weights = resample_weights(test_set.strata, seed=RESAMPLES_SEED)
+        self._frames = draw_frames(test_set, MODEL_SNRS_DB)
+        self._curve_frames = draw_frames(test_set, CURVE_SNRS_DB)
+        self._scorers: dict[ModelConfig, Any] = {}
+        self._products: dict[ModelConfig, Any] = {}
+        self._teacher_bytes: int | None = None
+        self._shared = {
+            "test_frames_hash": frames_hash(test_set),
+            "teacher_hash": teacher.hash,
+            **provenance,
+        }
+        self._apply = apply = build(teacher.config, jax.random.key(0))[0]
+        on_curve = make_scorer(teacher.config, apply, self._curve_frames)
+        self._references = {
+            "teacher": on_curve(teacher.params),
+            "null": on_curve(null_of(teacher.params)),
+        }
+        key = jax.random.fold_in(jax.random.key(test_set.seed), COVARIANCE_STREAM)
+        covariance = jax.jit(lambda: ensemble_covariance(test_set.link, key=key))()
+        self._references |= score_classical(self._curve_frames, covariance)
+        for folder in (FILES, SCORES):
+            (self._folder / folder).mkdir(parents=True, exist_ok=True)
+        cost = self._cost(teacher.config, apply, "teacher", Stored(_flat(teacher.params)))
+        self._teacher_bytes = cost["size_bytes"]
+
+    def references(self, known: set[str]) -> list[dict[str, Any]]:
+        """Rows of teacher, null and the classical receivers that are not ``known`` by their id."""
+        rows = []
+        for name, scored in self._references.items():
+            identity = config_id({"reference": name, "teacher": self._teacher.hash})
+            if identity in known:
+                continue
+            row = {"config_id": identity, "kind": "reference", "pipeline": name, "status": "ok"}
+            row |= self._quality(scored) | self._shared
+            if name in ("teacher", "null"):
+                params = self._teacher.params
+                stored = Stored(_flat(params if name == "teacher" else null_of(params)))
+                row |= self._cost(self._teacher.config, self._apply, name, stored)
+            self._save_scores(name, scored)
+            rows.append(row)
+        return rows
+
+    def examine(
+        self,
+        config: ModelConfig,
+        apply: Any,
+        configuration: Configuration,
+        student: Student,
+        wall_s: float,
+    ) -> dict[str, Any]:
+        """The row of a finished configuration; its file and scores are then on disk."""
+        identity = configuration.config_id
+        row = {
+            "config_id": identity,
+            "kind": "configuration",
+            "structure": "unstructured",
+            "status": "ok" if int(student.diverged_at) < 0 else "diverged",
+            "wall_s": wall_s,
+            **MODEL_COLUMNS,
+            **configuration.canonical(),
+            **self._shared,
+        }
+        if row["status"] == "diverged":
+            return row
+        params = compression.TRANSFORM.apply(student.params, student.compression)
+        if config not in self._scorers:
+            self._scorers[config] = make_scorer(config, apply, self._frames)
+        scored = self._scorers[config](params)
+        self._save_scores(identity, scored)
+        row |= self._quality(scored)
+        return row | self._cost(config, apply, identity, stored_form(params, student.compression))
+
+    def _quality(self, scored: Scored) -> dict[str, float]:
+        return quality_columns(
+            scored,
+            self._weights,
+            teacher=self._references["teacher"],
+            null=self._references["null"],
+        )
+
+    def _cost(
+        self, config: ModelConfig, apply: Any, identity: str, stored: Stored
+    ) -> dict[str, Any]:
+        """The cost columns; leaves the packed file on disk."""
+        if config not in self._products:
+            self._products[config] = frame_products(config, apply, param_shapes(config))
+        path = self._folder / FILES / f"{identity}.wfm"
+        products = self._products[config]
+        columns = cost_columns(products, stored, teacher_bytes=self._teacher_bytes, path=path)
+        return dict(columns)
+
+    def _save_scores(self, identity: str, scored: Scored) -> None:
+        path = self._folder / SCORES / f"{identity}.npz"
+        with atomic.replacing(path) as beside, open(beside, "wb") as file:
+            np.savez_compressed(file, snrs_db=scored.snrs_db, **scored.scores._asdict())
+
+
+def load_scores(
+    folder: str | os.PathLike, identity: str, test_set: TestSet
+) -> Scored:
+    """Frame scores that an :class:`Examiner` saved."""
+    path = pathlib.Path(folder) / SCORES / f"{identity}.npz"
+    with np.load(path, allow_pickle=False) as stored:
+        fields = {name: stored[name] for name in FrameScores._fields}
+        snrs_db = tuple(float(snr) for snr in stored["snrs_db"])
+    return Scored(test_set, snrs_db, FrameScores(**fields))
+
+
+def null_of(params: Any) -> Any:
+    """The model with every prunable weight zero."""
+    zeros = {
+        path: jnp.zeros_like(leaf)
+        for path, leaf in compress.flatten(params).items()
+        if compress.matches(path, compression.PRUNABLE)
+    }
+    return compress.unflatten(params, zeros)
+
+
+def stored_form(params: Any, state: compression.Compression) -> Stored:
+    """How a compressed model is packed.
+
+    Args:
+        params: what its forward pass sees.
+        state: the compression in force.
+    """
+    bits = {
+        path: float(value) for path, value in {**state.kernels.bits, **state.tables.bits}.items()
+    }
+    flat = _flat(params)
+    return Stored(
+        params=flat,
+        keep={path: np.asarray(mask) for path, mask in state.prune.keep.items()},
+        scale={p: np.asarray(s) for p, s in {**state.kernels.scale, **state.tables.scale}.items()},
+        bits=bits,
+        half=set(flat) - set(bits) if bool(state.vectors.on) else False,
+    )
+
+
+def _flat(params: Any) -> dict[str, np.ndarray]:
+    return {path: np.asarray(leaf) for path, leaf in compress.flatten(params).items()}

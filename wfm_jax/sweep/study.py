@@ -1,0 +1,189 @@
+"""A study from start to end: run folder, teacher, references, sweep, and what people read."""
+
+import dataclasses
+import io
+import os
+import pathlib
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from typing import Any
+
+import jax
+from rich.console import Console
+
+from wfm_jax.evaluate.curves import curve_rows, write_curves
+from wfm_jax.evaluate.frames import TestSet
+from wfm_jax.model import ModelConfig
+from wfm_jax.results import atomic, rows
+from wfm_jax.results.manifest import Manifest, RunFolder, open_run
+from wfm_jax.results.plots import pareto_picture
+from wfm_jax.results.progress import Progress, Silent
+from wfm_jax.results.tables import print_table
+from wfm_jax.results.verdict import closing_paragraph
+from wfm_jax.sweep import contrasts
+from wfm_jax.sweep.configuration import Configuration
+from wfm_jax.sweep.engine import ROWS, SweepSettings, run_sweep
+from wfm_jax.sweep.measure import Examiner, load_scores
+from wfm_jax.train.interrupt import StopRequest
+from wfm_jax.train.teacher import Teacher, TeacherSettings, load_teacher, train_teacher
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "orbax-checkpoint")
+PARQUET, CURVES, CONTRASTS = "results.parquet", "curves.parquet", "contrasts.jsonl"
+PICTURE, SUMMARY = "pareto.png", "summary.txt"
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """What a sweep is asked to do.
+
+    Attributes:
+        configurations: every point of the axes, also those that are the same thing.
+        model: architecture of a teacher to be trained.
+        teacher: how to train it, or the folder of one that is.
+        settings: how the sweep runs.
+        test_set: the frozen test frames.
+    """
+
+    configurations: Sequence[Configuration]
+    model: ModelConfig
+    teacher: TeacherSettings | str
+    settings: SweepSettings
+    test_set: TestSet
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the numbers depend on."""
+    return {"python": platform.python_version()} | {p: metadata.version(p) for p in PACKAGES}
+
+
+def devices() -> list[str]:
+    """The devices in words."""
+    return [f"{device.platform} {device.device_kind}" for device in jax.devices()]
+
+
+def run_study(
+    study: Study,
+    workdir: str | os.PathLike,
+    flags: Mapping[str, Any],
+    *,
+    growable: Sequence[str] = (),
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    console: Console | None = None,
+) -> list[dict[str, Any]]:
+    """Runs what is missing of a study and writes what people read; returns all rows.
+
+    Args:
+        study: what to do.
+        workdir: the run folder.
+        flags: recorded in the manifest; the same flags resume.
+        growable: flags whose lists may grow between runs.
+        overwrite: move a run that is there aside.
+        progress: where to tell of it.
+        console: where to print the read-out; nowhere if None.
+
+    Raises:
+        RunFolderError, CheckpointError: the folder or the teacher cannot be used; one line.
+        Stopped: SIGINT or SIGTERM came; what was done is saved.
+    """
+    progress = progress or Silent()
+    teacher = load_teacher(study.teacher) if isinstance(study.teacher, str) else None
+    manifest = Manifest(flags, versions(), devices())
+    opened = open_run(workdir, manifest, growable=growable, overwrite=overwrite)
+    with opened as run, StopRequest() as stop:
+        if run.moved_aside:
+            progress.say(f"the run that was here is now {run.moved_aside}")
+        began = time.monotonic()
+        try:
+            if teacher is None:
+                assert isinstance(study.teacher, TeacherSettings)
+                teacher = train_teacher(
+                    study.model, study.teacher, run.path, progress=progress, stop=stop
+                )
+            stored = _sweep(study, teacher, run, progress, stop, began)
+        finally:
+            progress.close()
+        found = publish(study, stored, run.path)
+        if console is not None:
+            read_out(stored, found, console)
+        return stored
+
+
+def _sweep(
+    study: Study,
+    teacher: Teacher,
+    run: RunFolder,
+    progress: Progress,
+    stop: StopRequest,
+    began: float,
+) -> list[dict[str, Any]]:
+    progress.say(f"teacher {teacher.hash} ready after {time.monotonic() - began:.0f} s")
+    provenance = {
+        "device": ", ".join(devices()),
+        "versions": " ".join(f"{name}={version}" for name, version in versions().items()),
+    }
+    # Before anything is measured: a torn last row is cut off, and said so.
+    examiner = Examiner(teacher, study.test_set, run.path, provenance)
+    compiles = run_sweep(
+        study.configurations,
+        teacher,
+        study.settings,
+        examiner,
+        run.path,
+        progress=progress,
+        stop=stop,
+    )
+    for name, count in compiles.items():
+        progress.say(f"{name}: training program compiled {count} time{'s' * (count != 1)}")
+    progress.say(f"finished after {time.monotonic() - began:.0f} s")
+    return rows.read_rows(run.path / ROWS)[0]
+
+
+def publish(
+    study: Study, stored: Sequence[dict[str, Any]], folder: pathlib.Path
+) -> list[dict[str, Any]]:
+    """Writes what is derived from the rows: Parquet, curves, picture, text; returns contrasts."""
+    rows.write_parquet(at_every_point(stored, study.configurations), folder / PARQUET)
+    curves: list[dict[str, Any]] = []
+    for row in stored:
+        if row["status"] == "ok":
+            name = row["pipeline"] if row["kind"] == "reference" else row["config_id"]
+            scored = load_scores(folder, name, study.test_set)
+            labels = {column: row[column] for column in ("config_id", "kind", "pipeline")}
+            curves += curve_rows(scored, **labels)
+    (folder / CURVES).unlink(missing_ok=True)
+    write_curves(folder / CURVES, curves)
+    found = contrasts.contrasts(stored, folder, study.test_set)
+    contrasts.write_contrasts(found, folder / CONTRASTS)
+    pareto_picture(stored, folder / PICTURE)
+    text = io.StringIO()
+    read_out(stored, found, Console(file=text, width=100))
+    atomic.write_bytes(folder / SUMMARY, text.getvalue().encode())
+    return found
+
+
+def read_out(
+    stored: Sequence[dict[str, Any]], found: Sequence[dict[str, Any]], console: Console
+) -> None:
+    """Prints the table, the contrasts and the closing paragraph."""
+    print_table(stored, console)
+    for line in ["", *contrasts.in_words(found), "", closing_paragraph(stored)]:
+        console.print(line, highlight=False, markup=False)
+
+
+def at_every_point(
+    stored: Sequence[dict[str, Any]], configurations: Sequence[Configuration]
+) -> list[dict[str, Any]]:
+    """References, then a row for every configuration that was asked for.
+
+    Configurations that are the same thing (``none`` at every operating point) are stored once;
+    here each shows that row with the settings as they were asked.
+    """
+    by_id = {row["config_id"]: row for row in stored}
+    shown = [row for row in stored if row["kind"] == "reference"]
+    for configuration in configurations:
+        if row := by_id.get(configuration.config_id):
+            shown.append({**row, **dataclasses.asdict(configuration)})
+    return shown
