@@ -11,6 +11,7 @@ Type the same command again after an interrupt: only what is missing runs.
 """
 
 import pathlib
+import sys
 
 import jax
 from absl import flags
@@ -42,7 +43,7 @@ def main() -> None:
         growable=sweep_flags.GROWABLE,
         overwrite=_OVERWRITE.value,
         progress=Bar(),
-        console=Console(),
+        console=Console(width=None if sys.stdout.isatty() else 100),
     )
     print(f"\nEverything is in {pathlib.Path(_WORKDIR.value).resolve()}; open pareto.png.")
 

@@ -1,5 +1,7 @@
 """Flags of a sweep: its axes, and how it runs."""
 
+from typing import Any
+
 from absl import flags
 
 from wfm_jax.evaluate.frames import TestSet
@@ -62,12 +64,12 @@ def configurations() -> list[Configuration]:
 
 def settings(weights: TaskWeights, backend: str) -> SweepSettings:
     """How the sweep runs on a backend (``cpu``, ``gpu``, ``tpu``)."""
-    automatic = "map" if backend == "cpu" else "vmap"
+    one_by_one = backend == "cpu" if _STRATEGY.value == "auto" else _STRATEGY.value == "map"
     return SweepSettings(
         batch_size=_BATCH.value,
         chunk_steps=_CHUNK.value,
         max_width=_WIDTH.value,
-        strategy=automatic if _STRATEGY.value == "auto" else _STRATEGY.value,
+        strategy="map" if one_by_one else "vmap",
         weights=weights,
     )
 
@@ -83,7 +85,9 @@ def _values(field: str, flag: flags.FlagHolder) -> list:
     for text in _nonempty(flag):
         try:
             value = kind(text)
-            Configuration(**{"pipeline": pipeline.NONE, "steps": 10**9} | {field: value})
+            fields: dict[str, Any] = {"pipeline": pipeline.NONE, "steps": 10**9}
+            fields[field] = value
+            Configuration(**fields)
         except ValueError as error:
             raise flags.ValidationError(f"--{flag.name}={text}: {error}") from None
         values.append(value)

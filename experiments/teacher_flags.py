@@ -47,7 +47,7 @@ def model() -> ModelConfig:
 
 def task_weights() -> TaskWeights:
     """The weights of the tasks."""
-    return TaskWeights(**{task: flag.value for task, flag in _WEIGHTS.items()})
+    return TaskWeights(**{task: float(flag.value or 0.0) for task, flag in _WEIGHTS.items()})
 
 
 def teacher_settings() -> TeacherSettings:

@@ -125,9 +125,11 @@ def from_dict(fields: dict[str, Any]) -> ModelConfig:
         return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
 
     try:
-        link = dict(fields["link"])
+        link = tuples(fields["link"])
         link["scenario"] = Scenario(**tuples(link["scenario"]))
-        return ModelConfig(**(tuples(fields) | {"link": LinkConfig(**tuples(link))}))
+        model = tuples(fields)
+        model["link"] = LinkConfig(**link)
+        return ModelConfig(**model)
     except (TypeError, KeyError) as error:
         raise ValueError(f"not a model of this version: {error}") from None
 

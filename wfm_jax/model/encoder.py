@@ -48,9 +48,7 @@ class Block(nnx.Module):
 
     def __init__(self, config: ModelConfig, layer: int, *, rngs: nnx.Rngs):
         self.attention_norm = nnx.LayerNorm(config.d_model, rngs=rngs)
-        self.attention = Attention(
-            config.d_model, config.heads[layer], config.head_dim, rngs=rngs
-        )
+        self.attention = Attention(config.d_model, config.heads[layer], config.head_dim, rngs=rngs)
         self.mlp_norm = nnx.LayerNorm(config.d_model, rngs=rngs)
         self.mlp = MLP(config.d_model, config.mlp_widths[layer], rngs=rngs)
 

@@ -61,9 +61,7 @@ def prepare(
     weights = receivers.interpolation_matrix(config.link)
     at_pilots = jnp.einsum("fp,bsp->bsf", weights, aligned.csi)
     pilots = jnp.mean(aligned.csi, axis=1)
-    channel_ls = jnp.broadcast_to(
-        jnp.mean(at_pilots, axis=1, keepdims=True), aligned.grid.shape
-    )
+    channel_ls = jnp.broadcast_to(jnp.mean(at_pilots, axis=1, keepdims=True), aligned.grid.shape)
 
     features = []
     if "grid" in config.views:

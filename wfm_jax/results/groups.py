@@ -12,6 +12,7 @@ _FACTORS = (
     *("group_size", "sparsity", "weight_bits", "act_bits", "quant_format", "learning_rate"),
     *("student", "steps", "recovery_steps"),
 )
+_DEFAULTS = {"score_on": "current", "train_from": "snapped"}
 _DISTILLATION = ("temperature", "alpha")
 
 
@@ -70,8 +71,12 @@ def comparable(groups: Iterable[Group]) -> list[list[Group]]:
 
 
 def setting(row: Row) -> tuple:
-    """What was asked for besides the pipeline, the seed, and how KD is done."""
-    return tuple(row.get(name) for name in _FACTORS)
+    """What was asked for besides the pipeline, the seed, and how KD is done.
+
+    A factor that a pipeline does not have is null in its row and stands at its default here, so
+    that ``P-Q-KD`` (where P sees no snapped weights) and ``Q-P-KD`` compare.
+    """
+    return tuple(row.get(name) or _DEFAULTS.get(name) for name in _FACTORS)
 
 
 def _mean(rows: Sequence[Row], column: str) -> float:

@@ -39,7 +39,7 @@ def ber_awgn(bits_per_symbol: int, ebn0_db: np.ndarray | float) -> np.ndarray:
     """
     snr = _symbol_snr(bits_per_symbol, ebn0_db)
     terms = zip(*_erfc_terms(bits_per_symbol), strict=True)
-    return sum(weight * special.erfc(np.sqrt(scale * snr)) for weight, scale in terms)
+    return np.sum([w * special.erfc(np.sqrt(scale * snr)) for w, scale in terms], axis=0)
 
 
 def ber_rician(
@@ -57,7 +57,7 @@ def ber_rician(
     """
     snr = _symbol_snr(bits_per_symbol, ebn0_db)
     terms = zip(*_erfc_terms(bits_per_symbol), strict=True)
-    return sum(weight * _mean_craig(scale * snr, k_db, np.pi / 2) for weight, scale in terms)
+    return np.sum([w * _mean_craig(scale * snr, k_db, np.pi / 2) for w, scale in terms], axis=0)
 
 
 def ber_rayleigh(bits_per_symbol: int, ebn0_db: np.ndarray | float) -> np.ndarray:

@@ -42,8 +42,7 @@ class Cohort(NamedTuple):
     @property
     def finished(self) -> bool:
         return all(
-            at == len(c.stages)
-            for at, c in zip(self.position, self.configurations, strict=True)
+            at == len(c.stages) for at, c in zip(self.position, self.configurations, strict=True)
         )
 
 
@@ -86,17 +85,14 @@ def prepare_round(cohort: Cohort) -> Cohort:
             _action(c, at) for c, at in zip(cohort.configurations, cohort.position, strict=True)
         ]
         waiting = [a == Action.START_TRAINING for a in actions]
-        moves = [
-            a if a in (Action.PRUNE, Action.QUANTIZE) else Action.REST for a in actions
-        ]
+        moves = [a if a in (Action.PRUNE, Action.QUANTIZE) else Action.REST for a in actions]
         if not any(moves):
             starts = [Action.START_TRAINING if w else Action.REST for w in waiting]
             return _take(cohort, starts) if any(starts) else cohort
         cohort = _take(cohort, moves)
         cohort = cohort._replace(
             position=tuple(
-                at + (move != Action.REST)
-                for at, move in zip(cohort.position, moves, strict=True)
+                at + (move != Action.REST) for at, move in zip(cohort.position, moves, strict=True)
             )
         )
 

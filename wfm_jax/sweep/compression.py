@@ -55,12 +55,12 @@ class Settings(NamedTuple):
 
 
 # The states alone say what these do to a forward pass: their arguments matter to `update` only.
-_IN_FORCE = Compression(
-    prune=compress.matching(PRUNABLE, compress.magnitude_prune(0.0)),
-    kernels=compress.matching(PRUNABLE, compress.quantize(8)),
-    tables=compress.matching(_is_table, compress.quantize(8)),
-    vectors=compress.matching(_is_vector, compress.store_half()),
-    halves=compress.matching(_is_matrix, compress.store_half()),
+_IN_FORCE = (  # in the order of Compression's fields
+    compress.matching(PRUNABLE, compress.magnitude_prune(0.0)),
+    compress.matching(PRUNABLE, compress.quantize(8)),
+    compress.matching(_is_table, compress.quantize(8)),
+    compress.matching(_is_vector, compress.store_half()),
+    compress.matching(_is_matrix, compress.store_half()),
 )
 
 
@@ -94,9 +94,7 @@ def prune(params: Any, state: Compression, settings: Settings) -> Compression:
         method = compress.magnitude_prune(settings.sparsity, distribution=distribution)
         return lambda: compress.matching(PRUNABLE, method).update(scored, state.prune)[1]
 
-    return state._replace(
-        prune=jax.lax.cond(settings.uniform, masks("uniform"), masks("global"))
-    )
+    return state._replace(prune=jax.lax.cond(settings.uniform, masks("uniform"), masks("global")))
 
 
 def quantize(params: Any, state: Compression, settings: Settings) -> Compression:

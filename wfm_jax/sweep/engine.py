@@ -6,7 +6,6 @@ goes on when the sweep is started again; rows are written as soon as they are kn
 """
 
 import dataclasses
-import functools
 import os
 import pathlib
 import shutil
@@ -17,7 +16,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
-from wfm_jax.model import ModelConfig, build, smaller, start_smaller
+from wfm_jax.model import build, smaller, start_smaller
 from wfm_jax.results import checkpoint, rows
 from wfm_jax.results.progress import Progress, Silent
 from wfm_jax.sweep import cohort as cohorts
@@ -25,7 +24,7 @@ from wfm_jax.sweep import compression
 from wfm_jax.sweep.cohort import Cohort
 from wfm_jax.sweep.configuration import Configuration, distinct
 from wfm_jax.sweep.measure import Examiner
-from wfm_jax.train.distill import Trainer
+from wfm_jax.train.distill import Student, Trainer
 from wfm_jax.train.interrupt import StopRequest
 from wfm_jax.train.losses import TaskWeights
 from wfm_jax.train.teacher import Teacher
@@ -65,6 +64,7 @@ class Group:
         width: of every cohort of this group, decided by all that the sweep asks for and so the
             same after a resume.
         train: the compiled chunk of training.
+        n_compiles: how often it was compiled in this process.
     """
 
     def __init__(
@@ -88,9 +88,13 @@ class Group:
             batch_size=settings.batch_size,
             strategy=settings.strategy,
         )
-        self.train = jax.jit(
-            functools.partial(trainer.chunk, n_steps=settings.chunk_steps), donate_argnums=0
-        )
+        self.n_compiles = 0
+
+        def chunk(*args: Any) -> Student:
+            self.n_compiles += 1  # runs when the program is traced, not when it is called
+            return trainer.chunk(*args, n_steps=settings.chunk_steps)
+
+        self.train = jax.jit(chunk, donate_argnums=0)
         self._copied = (
             start_smaller(teacher.config, self.config, teacher.params)
             if name == "smaller"
@@ -102,11 +106,6 @@ class Group:
         if configuration.init == "scratch":
             return build(self.config, jax.random.key(configuration.seed))[1]
         return self._copied
-
-    @property
-    def n_compiles(self) -> int:
-        """How often the training program was compiled in this process."""
-        return self.train._cache_size()
 
 
 def run_sweep(
@@ -164,7 +163,7 @@ def run_sweep(
 
 @dataclasses.dataclass
 class _Start:
-    """A cohort to run: from its beginning, or from a checkpoint (then ``saved`` is its metadata)."""
+    """A cohort to run, from its beginning or from a checkpoint, whose metadata is ``saved``."""
 
     configurations: list[Configuration]
     saved: dict[str, Any] | None = None

@@ -151,9 +151,7 @@ class Examiner:
             np.savez_compressed(file, snrs_db=scored.snrs_db, **scored.scores._asdict())
 
 
-def load_scores(
-    folder: str | os.PathLike, identity: str, test_set: TestSet
-) -> Scored:
+def load_scores(folder: str | os.PathLike, identity: str, test_set: TestSet) -> Scored:
     """Frame scores that an :class:`Examiner` saved."""
     path = pathlib.Path(folder) / SCORES / f"{identity}.npz"
     with np.load(path, allow_pickle=False) as stored:

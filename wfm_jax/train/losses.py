@@ -24,7 +24,7 @@ class TaskWeights:
     link: float = 1.0
 
     def total(self, losses: "TaskLosses") -> jax.Array:
-        return sum(getattr(self, name) * loss for name, loss in losses.items())
+        return jnp.sum(jnp.stack([getattr(self, name) * loss for name, loss in losses.items()]))
 
 
 TaskLosses = dict[str, jax.Array]
@@ -35,8 +35,8 @@ def task_losses(config: ModelConfig, outputs: Outputs, batch: Batch) -> TaskLoss
 
     ``modulation``: cross entropy over blind frames. ``bits``: binary cross entropy in bits over
     the used bit slots, every frame of equal weight. ``channel``: squared error over the noise
-    variance (half of it, never below -35 dB). ``link``: squared errors of K (frames with a LOS ray) and SNR in units of
-    6 and 8 dB, and cross entropy of the LOS flag.
+    variance. ``link``: squared errors of K (frames with a LOS ray) and SNR in units of 6 and 8 dB,
+    and cross entropy of the LOS flag.
     """
     frame, orders = batch.frame, config.link.bits_per_symbol
     classes = optax.softmax_cross_entropy_with_integer_labels(outputs.modulation, frame.modulation)

@@ -3,18 +3,19 @@
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 
 WARMUP_FRACTION = 0.05
 FINAL_FRACTION = 0.01
 
 
-def learning_rate_at(step: jax.Array, total_steps: jax.Array, peak: jax.Array) -> jax.Array:
+def learning_rate_at(step: ArrayLike, total_steps: ArrayLike, peak: ArrayLike) -> jax.Array:
     """Linear warm-up over 5 % of the steps, then half a cosine down to 1 % of the peak."""
     total = jnp.maximum(jnp.asarray(total_steps, jnp.float32), 1.0)
-    progress = (step + 1.0) / total
+    progress = (jnp.asarray(step, jnp.float32) + 1.0) / total
     fall = jnp.clip((progress - WARMUP_FRACTION) / (1.0 - WARMUP_FRACTION), 0.0, 1.0)
     cosine = FINAL_FRACTION + (1.0 - FINAL_FRACTION) * 0.5 * (1.0 + jnp.cos(jnp.pi * fall))
-    return peak * jnp.minimum(progress / WARMUP_FRACTION, cosine)
+    return jnp.asarray(peak, jnp.float32) * jnp.minimum(progress / WARMUP_FRACTION, cosine)
 
 
 def adamw(learning_rate: jax.Array | float) -> optax.GradientTransformation:
