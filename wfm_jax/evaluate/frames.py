@@ -111,13 +111,17 @@ def test_frames(test_set: TestSet, snr_db: jax.typing.ArrayLike) -> link.Frame:
 
 
 def frames_hash(test_set: TestSet) -> str:
-    """sha256 of the frames at the reference SNR, its first 16 hex digits.
+    """Names the frames: :func:`hash_frame` of them at the reference SNR."""
+    return hash_frame(jax.jit(test_frames, static_argnums=0)(test_set, REFERENCE_SNR_DB))
+
+
+def hash_frame(frame: link.Frame) -> str:
+    """sha256, its first 16 hex digits.
 
     Bits and modulation enter exactly. Of the received grid and the channel enters one projection
     each, taken in float64 and rounded to two decimals: another seed, link or simulator changes it,
     the last digits of another device's float32 do not.
     """
-    frame = jax.jit(test_frames, static_argnums=0)(test_set, REFERENCE_SNR_DB)
     digest = hashlib.sha256()
     digest.update(np.asarray(frame.bits, np.int8).tobytes())
     digest.update(np.asarray(frame.modulation, "<i4").tobytes())

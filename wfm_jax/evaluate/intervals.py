@@ -1,9 +1,13 @@
 """Intervals from resampled frames, and paired differences.
 
 Bits within a frame fade together: a binomial interval over bits covers the truth 26 % of the time
-where 95 % is asked. So frames are resampled (Efron's bootstrap), within their strata, whose sizes
-are fixed by design. An interval here says how a score would move with other test frames, not with
-another seed of training.
+where 95 % is asked. So frames are resampled, within their strata, whose sizes are fixed by design:
+n - 1 of a stratum's n frames with replacement, each then counting n / (n - 1) times (Rao and Wu,
+"Resampling inference with complex survey data", 1988). Resampling n of n, the plain bootstrap,
+understates the variance by (n - 1) / n: 6 % of the interval in strata of eight frames.
+
+An interval here says how a score would move with other test frames, not with another seed of
+training.
 """
 
 import numpy as np
@@ -29,8 +33,9 @@ def resample_weights(strata: np.ndarray, n_resamples: int = 400, *, seed: int) -
     weights = np.ones((1 + n_resamples, strata.size))
     for stratum in np.unique(strata):
         members = np.flatnonzero(strata == stratum)
-        share = np.full(members.size, 1.0 / members.size)
-        weights[1:, members] = rng.multinomial(members.size, share, size=n_resamples)
+        drawn, share = max(members.size - 1, 1), np.full(members.size, 1.0 / members.size)
+        counts = rng.multinomial(drawn, share, size=n_resamples)
+        weights[1:, members] = counts * (members.size / drawn)
     return weights
 
 

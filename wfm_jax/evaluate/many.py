@@ -59,13 +59,14 @@ def make_scorer(
 
 
 def score_many(scorer: Callable[[Any], Scored], params: Any) -> list[Scored]:
-    """Scores configurations one after the other.
+    """Scores configurations one after the other; unstacked on the host, where that compiles
+    nothing.
 
     Args:
         scorer: from :func:`make_scorer`.
         params: what each configuration's forward pass sees, every leaf [n_configs, ...].
     """
-    leaves, treedef = jax.tree.flatten(params)
+    leaves, treedef = jax.tree.flatten(jax.device_get(params))
     return [scorer(treedef.unflatten(configuration)) for configuration in zip(*leaves, strict=True)]
 
 
@@ -76,14 +77,14 @@ def score_classical(
     config = frames.test_set.link
 
     @jax.jit
-    def program(covariance: jax.Array, frame: link.Frame) -> dict[str, FrameScores]:
-        return {
-            name: _in_chunks(functools.partial(score_receiver, config, estimate), frame, chunk)
-            for name, estimate in classical_receivers(covariance).items()
-        }
+    def program(covariance: jax.Array, frame: link.Frame) -> list[FrameScores]:
+        return [
+            _in_chunks(functools.partial(score_receiver, config, estimate), frame, chunk)
+            for estimate in classical_receivers(covariance).values()
+        ]
 
-    scores = program(covariance, frames.frame)
-    return {name: _on_host(frames, of_one) for name, of_one in scores.items()}
+    scores = [_on_host(frames, of_one) for of_one in program(covariance, frames.frame)]
+    return dict(zip(classical_receivers(covariance), scores, strict=True))
 
 
 def _draw(test_set: TestSet, snrs_db: jax.Array) -> link.Frame:

@@ -60,11 +60,15 @@ class Scored(NamedTuple):
     snrs_db: tuple[float, ...]
     scores: FrameScores
 
-    def at(self, snr_db: float) -> FrameScores:
-        """Scores at one SNR, float32[n_frames]. Raises ValueError where it was not measured."""
+    def row(self, snr_db: float) -> int:
+        """Index of an SNR. Raises ValueError where it was not measured."""
         if snr_db not in self.snrs_db:
             raise ValueError(f"{snr_db:g} dB was not measured, only {self.snrs_db}")
-        row = self.snrs_db.index(snr_db)
+        return self.snrs_db.index(snr_db)
+
+    def at(self, snr_db: float) -> FrameScores:
+        """Scores at one SNR, float32[n_frames]."""
+        row = self.row(snr_db)
         return FrameScores(*(values[row] for values in self.scores))
 
 

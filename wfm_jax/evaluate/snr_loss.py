@@ -31,7 +31,7 @@ def snr_loss_db(scored: Scored, teacher: Scored, weights: np.ndarray) -> np.ndar
         float64[n_resamples, n_modulations].
     """
     n_modulations = len(scored.test_set.link.bits_per_symbol)
-    reference = teacher.snrs_db.index(REFERENCE_SNR_DB)
+    reference = teacher.row(REFERENCE_SNR_DB)
     columns = []
     for modulation in range(n_modulations):
         of = scored.test_set.modulation == modulation
