@@ -71,9 +71,9 @@ def test_no_errors_at_all_stay_finite(teacher):
 
 def test_a_curve_that_rises_is_read_as_falling():
     curve = np.log([[0.3, 0.1, 0.12, 0.01]])
-    level = np.log([0.1, 0.3, 0.01])
-    read = read_snr_db(np.repeat(curve, 3, axis=0), (0.0, 2.0, 4.0, 6.0), level)
-    np.testing.assert_allclose(read, [2.0, 0.0, 6.0], atol=1e-6)
+    level = np.log([0.1, 0.3, 0.01, 0.05])
+    read = read_snr_db(np.repeat(curve, 4, axis=0), (0.0, 2.0, 4.0, 6.0), level)
+    np.testing.assert_allclose(read, [2.0, 0.0, 6.0, 4.0 + 2.0 * np.log10(2.0)], atol=1e-6)
 
 
 def test_a_curve_needs_rising_snrs():

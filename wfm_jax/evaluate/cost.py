@@ -58,7 +58,7 @@ def cost_columns(
     columns = {
         "sparsity_achieved": sparsity_achieved(stored.params),
         "params_total": sum(np.size(w) for w in stored.params.values()),
-        "params_nonzero": sum(np.count_nonzero(w) for w in stored.params.values()),
+        "params_nonzero": sum(int(np.count_nonzero(w)) for w in stored.params.values()),
         "size_bytes": len(data),
         "flops": flops(products),
         "bit_ops": bit_ops(products, stored.params, stored.bits, act_bits),
