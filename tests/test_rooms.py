@@ -105,16 +105,20 @@ import importlib.abc, sys
 CORE = {"jax", "jaxlib", "flax", "optax", "numpy", "scipy", "orbax", "chex", "absl"}
 THEIRS = {"ml_dtypes", "opt_einsum", "toolz", "typing_extensions", "etils", "msgpack", "yaml"}
 
-class Hide(importlib.abc.MetaPathFinder):
+class OnlyCore(importlib.abc.MetaPathFinder):
+    def __init__(self, finders):
+        self.finders = finders
+
     def find_spec(self, name, path=None, target=None):
         top = name.split(".")[0]
         generated = top.startswith(("jax_", "_sysconfigdata"))
-        if generated or top in CORE | THEIRS | {"wfm_jax"} | sys.stdlib_module_names:
+        if not generated and top not in CORE | THEIRS | {"wfm_jax"} | sys.stdlib_module_names:
             return None
-        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        specs = (finder.find_spec(name, path, target) for finder in self.finders)
+        return next((spec for spec in specs if spec is not None), None)
 
 loaded = set(sys.modules)
-sys.meta_path.insert(0, Hide())
+sys.meta_path[:] = [OnlyCore(list(sys.meta_path))]
 for hidden in ("rich", "pandas", "pyarrow", "matplotlib", "safetensors"):
     assert hidden not in loaded
     try:
