@@ -110,10 +110,11 @@ def estimate_lmmse(
         covariance: complex64[n_subcarriers, n_subcarriers].
     """
     comb = slice(None, None, config.pilot_spacing)
-    noise = (n0 / csi.shape[1])[:, None, None] * jnp.eye(csi.shape[2])
-    observed = covariance[comb, comb] + noise
-    weights = jnp.linalg.solve(observed, jnp.conj(covariance[:, comb].T)[None])
-    return _linear_estimate(config, jnp.conj(jnp.swapaxes(weights, 1, 2)), csi, n0, covariance)
+    # R_hp (R_pp + s I)^-1 for every frame's s, from one eigendecomposition of R_pp = U L U^H.
+    levels, basis = jnp.linalg.eigh(covariance[comb, comb])
+    damping = 1.0 / (jnp.maximum(levels, 0.0) + (n0 / csi.shape[1])[:, None])
+    weights = jnp.einsum("fk,bk,pk->bfp", covariance[:, comb] @ basis, damping, jnp.conj(basis))
+    return _linear_estimate(config, weights, csi, n0, covariance)
 
 
 def estimate_genie(frame: link.Frame, ramp: jax.Array) -> ChannelEstimate:

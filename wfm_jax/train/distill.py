@@ -107,7 +107,7 @@ def student_step(
         loss, grads = jax.value_and_grad(loss_of)(student.params)
         rate = learning_rate_at(student.step, recipe.total_steps, recipe.learning_rate)
         updates, optimizer = adamw(rate).update(grads, student.optimizer, student.params)
-        healthy = jnp.isfinite(loss) & jnp.isfinite(optax.global_norm(grads))
+        healthy = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(grads))
         moved = (
             optax.apply_updates(student.params, updates),
             optimizer,

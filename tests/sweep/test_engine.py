@@ -1,0 +1,172 @@
+"""The engine: one compile a group, together as alone, stops and resumes without a trace."""
+
+import dataclasses
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+from wfm_jax import compress
+from wfm_jax.results import rows
+from wfm_jax.results.progress import Silent
+from wfm_jax.sweep import compression, engine
+from wfm_jax.sweep.configuration import Configuration
+from wfm_jax.train.interrupt import Stopped, StopRequest
+
+GROUP = engine.Group
+POINT = {"sparsity": 0.5, "weight_bits": 32, "steps": 20}
+ASKED = [
+    Configuration(p, **POINT) for p in ("none", "P-KD", "P-FT", "KD-P", "P-KD-Q", "KD-P-FT")
+] + [Configuration("P-KD", **POINT, student="smaller")]
+
+
+def folder(parent, name):
+    (parent / name).mkdir()
+    return parent / name
+
+
+class Recorder:
+    """Stands in for the examiner: keeps the weights it is handed, writes the row's identity."""
+
+    def __init__(self):
+        self.weights = {}
+
+    def references(self, known):
+        return []
+
+    def examine(self, config, apply, configuration, student, wall_s):
+        deployed = compression.TRANSFORM.apply(student.params, student.compression)
+        flat = compress.flatten(deployed)
+        self.weights[configuration.config_id] = jax.tree.map(np.asarray, flat)
+        return {
+            "config_id": configuration.config_id,
+            "kind": "configuration",
+            "pipeline": configuration.pipeline,
+            "status": "ok" if int(student.diverged_at) < 0 else "diverged",
+        }
+
+
+class StopAfter(Silent):
+    """Raises a signal after so many chunks."""
+
+    def __init__(self, chunks, signum=signal.SIGTERM):
+        self.left, self.signum = chunks, signum
+
+    def advance(self, units, note=""):
+        self.left -= 1
+        if self.left == 0:
+            signal.raise_signal(self.signum)
+
+
+@pytest.fixture(scope="module")
+def shared_groups(teacher, settings):
+    """Groups kept across sweeps of this module, so that each compiles once."""
+    made = {}
+
+    def group(name, teacher_, configurations, settings_):
+        if name not in made:
+            padded = [*configurations] * 8
+            made[name] = GROUP(name, teacher, padded[:8], settings)
+        return made[name]
+
+    return group
+
+
+@pytest.fixture
+def sweep(teacher, settings, shared_groups, monkeypatch):
+    """Runs a sweep in a folder with the shared groups; returns the recorder and the compiles."""
+    monkeypatch.setattr(engine, "Group", shared_groups)
+
+    def run(asked, workdir, **kwargs):
+        recorder = Recorder()
+        compiles = engine.run_sweep(asked, teacher, settings, recorder, workdir, **kwargs)
+        return recorder.weights, compiles
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def undisturbed(teacher, settings, shared_groups, tmp_path_factory):
+    recorder = Recorder()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "Group", shared_groups)
+        workdir = tmp_path_factory.mktemp("undisturbed")
+        compiles = engine.run_sweep(ASKED, teacher, settings, recorder, workdir)
+    return recorder.weights, compiles, workdir
+
+
+def test_one_compile_a_static_group_whatever_the_number_of_configurations(
+    undisturbed, sweep, tmp_path
+):
+    assert undisturbed[1] == {"same": 1, "smaller": 1}
+    # Fewer configurations, other numbers: still the same program.
+    others = [Configuration("P-KD", sparsity=s, weight_bits=32, steps=7) for s in (0.1, 0.9)]
+    assert sweep(others, tmp_path)[1] == {"same": 1}
+
+
+def test_every_configuration_has_one_row(undisturbed):
+    found, repaired = rows.read_rows(undisturbed[2] / engine.ROWS)
+    assert repaired is None
+    assert sorted(row["config_id"] for row in found) == sorted(c.config_id for c in ASKED)
+    assert not (undisturbed[2] / engine.COHORT).exists()
+
+
+def test_trained_together_equals_trained_alone(undisturbed, sweep, tmp_path):
+    """Twenty steps without quantization: to 1e-4 in every weight."""
+    alone = Configuration("P-KD", **POINT)
+    weights, _ = sweep([alone], tmp_path)
+    for path, leaf in weights[alone.config_id].items():
+        np.testing.assert_allclose(leaf, undisturbed[0][alone.config_id][path], atol=1e-4)
+
+
+@pytest.mark.parametrize("chunks", [1, 3, 5, 9])
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_sweep_goes_on_to_the_same_weights(undisturbed, sweep, tmp_path, chunks, signum):
+    with pytest.raises(Stopped) as stopped, StopRequest() as stop:
+        sweep(ASKED, tmp_path, progress=StopAfter(chunks, signum), stop=stop)
+    assert stopped.value.exit_code == {signal.SIGINT: 130, signal.SIGTERM: 75}[signum]
+    weights, _ = sweep(ASKED, tmp_path)
+    found, _ = rows.read_rows(tmp_path / engine.ROWS)
+    assert sorted(row["config_id"] for row in found) == sorted(c.config_id for c in ASKED)
+    for identity, flat in weights.items():
+        for path, leaf in flat.items():
+            np.testing.assert_array_equal(leaf, undisturbed[0][identity][path])
+
+
+def test_a_torn_last_row_is_cut_off_and_only_that_row_runs_again(undisturbed, sweep, tmp_path):
+    text = (undisturbed[2] / engine.ROWS).read_bytes()
+    (tmp_path / engine.ROWS).write_bytes(text[:-20])
+    said = []
+
+    class Listener(Silent):
+        def say(self, text):
+            said.append(text)
+
+    weights, _ = sweep(ASKED, tmp_path, progress=Listener())
+    assert any("torn row" in line for line in said)
+    assert len(weights) == 1
+    found, _ = rows.read_rows(tmp_path / engine.ROWS)
+    assert len(found) == len(ASKED)
+
+
+def test_nothing_runs_when_nothing_is_missing(undisturbed, sweep):
+    weights, compiles = sweep(ASKED, undisturbed[2])
+    assert weights == {}
+    assert compiles == {}
+
+
+def test_a_diverged_configuration_leaves_its_neighbours_bit_identical(sweep, tmp_path):
+    """Fine-tuning at an absurd rate goes to NaN; the others do as beside a healthy one."""
+    good = Configuration("P-KD", **POINT)
+    healthy = Configuration("P-FT", **POINT)
+    sick = dataclasses.replace(healthy, learning_rate=1e38)
+    beside_sick, _ = sweep([good, sick], folder(tmp_path, "sick"))
+    beside_healthy, _ = sweep([good, healthy], folder(tmp_path, "healthy"))
+    status = {
+        row["config_id"]: row["status"]
+        for row in rows.read_rows(tmp_path / "sick" / engine.ROWS)[0]
+    }
+    assert status == {good.config_id: "ok", sick.config_id: "diverged"}
+    for path, leaf in beside_sick[good.config_id].items():
+        np.testing.assert_array_equal(leaf, beside_healthy[good.config_id][path])
