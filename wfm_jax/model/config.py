@@ -130,7 +130,7 @@ def from_dict(fields: dict[str, Any]) -> ModelConfig:
         model = tuples(fields)
         model["link"] = LinkConfig(**link)
         return ModelConfig(**model)
-    except (TypeError, KeyError) as error:
+    except (AttributeError, TypeError, KeyError) as error:
         raise ValueError(f"not a model of this version: {error}") from None
 
 

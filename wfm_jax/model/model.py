@@ -49,7 +49,8 @@ class WirelessModel(nnx.Module):
         def table(rows: int) -> nnx.Param:
             return nnx.Param(0.02 * jax.random.normal(rngs.params(), (rows, d)))
 
-        self.embed_patch = nnx.Linear(views.n_patch_features(config), d, rngs=rngs)
+        if views.n_patch_features(config):
+            self.embed_patch = nnx.Linear(views.n_patch_features(config), d, rngs=rngs)
         self.embed_position = nnx.Param(sinusoids(config.n_tokens, d))
         self.embed_modulation = table(config.n_modulations + 1)
         if "iq" in config.views:
@@ -72,7 +73,10 @@ class WirelessModel(nnx.Module):
             return layer(x.reshape(-1, x.shape[-1])).reshape(batch, -1, layer.out_features)
 
         tokens = [self.embed_modulation[...][inputs.modulation][:, None, :]]
-        tokens += [dense(self.embed_patch, inputs.patches)]
+        if views.n_patch_features(config):
+            tokens += [dense(self.embed_patch, inputs.patches)]
+        else:  # the patch tokens are where answers are read
+            tokens += [jnp.zeros((batch, config.n_patches, d))]
         if "iq" in config.views:
             tokens += [dense(self.embed_segment, inputs.segments)]
         x = jnp.concatenate(tokens, axis=1) + self.embed_position[...]

@@ -75,9 +75,11 @@ def prepare(
     if "spectrogram" in config.views:
         decibel = frame.spectrogram + 20.0 * jnp.log10(scale)
         features += [jnp.maximum(decibel, -40.0) / 10.0]
-    patches = jnp.concatenate(features, axis=1)
-    patches = patches.reshape(*patches.shape[:2], config.n_patches, -1)
-    patches = jnp.moveaxis(patches, 1, 2).reshape(patches.shape[0], config.n_patches, -1)
+    none = jnp.zeros((*power.shape, 0, config.link.n_subcarriers), jnp.float32)
+    patches = jnp.concatenate([none, *features], axis=1)
+    patches = patches.reshape(*patches.shape[:2], config.n_patches, config.patch_subcarriers)
+    patches = jnp.moveaxis(patches, 1, 2)
+    patches = patches.reshape(*patches.shape[:2], n_patch_features(config))
 
     batch = power.shape[0]
     segments = jnp.zeros((batch, 0, 2 * config.iq_segment), jnp.float32)
