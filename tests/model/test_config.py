@@ -1,0 +1,115 @@
+"""The architecture as data: presets, the smaller student, the way through JSON."""
+
+import dataclasses
+import functools
+import json
+import math
+
+import jax
+import pytest
+
+from wfm_jax.model import PRESETS, ModelConfig, from_dict, param_shapes, preset, smaller, to_dict
+from wfm_jax.signal import factory, link
+
+WIDTHS = {"pico": 16, "nano": 64, "micro": 128, "small": 256, "base": 512, "large": 768}
+LAYERS = {"pico": 2, "nano": 3, "micro": 4, "small": 8, "base": 12, "large": 12}
+
+
+@functools.cache
+def n_params(config):
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(param_shapes(config)))
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_have_their_sizes(name):
+    config = preset(name)
+    assert config.d_model == WIDTHS[name]
+    assert config.n_layers == LAYERS[name] == len(config.mlp_widths)
+    assert {heads * config.head_dim for heads in config.heads} == {config.d_model}
+    assert set(config.mlp_widths) == {4 * config.d_model}
+    # 12 d^2 + 13 d a layer: four projections, the MLP, biases and two norms.
+    layers = LAYERS[name] * (12 * WIDTHS[name] ** 2 + 13 * WIDTHS[name])
+    tables = n_params(config) - layers
+    assert 0 < tables < 1500 * WIDTHS[name]
+
+
+def test_preset_takes_a_link_and_names_the_allowed_sizes():
+    other = link.LinkConfig(n_symbols=4, pilot_symbols=(1,))
+    assert preset("nano", other) == dataclasses.replace(preset("nano"), link=other)
+    with pytest.raises(ValueError, match="giant") as error:
+        preset("giant")
+    assert all(name in str(error.value) for name in PRESETS)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        *PRESETS.values(),
+        smaller(PRESETS["micro"]),
+        ModelConfig(views=("csi", "iq"), heads=(1, 2), mlp_widths=(3, 5), iq_segment=48),
+        ModelConfig(
+            link=link.LinkConfig(
+                snr_db_range=(3.0, 4.5),
+                bits_per_symbol=(2, 6),
+                scenario=factory.Scenario(k_db_range=(1.0, 2.0), rayleigh_fraction=0.5),
+            )
+        ),
+    ],
+)
+def test_round_trip_through_json(config):
+    again = from_dict(json.loads(json.dumps(to_dict(config))))
+    assert again == config
+    assert hash(again) == hash(config)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda fields: fields.pop("link"),
+        lambda fields: fields.update(n_experts=8),
+        lambda fields: fields["link"].update(n_antennas=4),
+        lambda fields: fields["link"]["scenario"].update(rain=True),
+        lambda fields: fields["link"].update(scenario=None),
+        lambda fields: fields.update(views=["radar"]),
+        lambda fields: fields["link"].update(pilot_spacing=3),
+    ],
+)
+def test_fields_of_another_version_are_refused(damage):
+    fields = to_dict(preset("pico"))
+    damage(fields)
+    with pytest.raises(ValueError, match=r"not a model of this version|must"):
+        from_dict(fields)
+
+
+@pytest.mark.parametrize(
+    "name, changes",
+    [
+        ("heads", {"heads": (4, 4)}),
+        ("heads", {"heads": (), "mlp_widths": ()}),
+        ("views", {"views": ()}),
+        ("views", {"views": ("grid", "sound")}),
+        ("patch_subcarriers", {"patch_subcarriers": 5}),
+        ("iq_segment", {"iq_segment": 100}),
+    ],
+)
+def test_bad_config_is_named(name, changes):
+    with pytest.raises(ValueError, match=name):
+        ModelConfig(**changes)
+
+
+def test_tokens_are_counted():
+    config = preset("nano")  # 8 symbols of 32 + 16 samples; patches of 2; segments of 96
+    assert (config.n_patches, config.iq_samples, config.n_tokens) == (16, 384, 1 + 16 + 4)
+    assert dataclasses.replace(config, views=("grid",)).n_tokens == 17
+    assert config.n_modulations == 4
+
+
+@pytest.mark.parametrize("name", ["pico", "nano", "micro"])
+def test_the_smaller_student_is_smaller(name):
+    config = preset(name)
+    student = smaller(config)
+    assert student.n_layers == math.ceil(config.n_layers / 2)
+    assert set(student.mlp_widths) == {2 * config.d_model}
+    same = dataclasses.replace(student, heads=config.heads, mlp_widths=config.mlp_widths)
+    assert same == config
+    assert n_params(student) < n_params(config)
