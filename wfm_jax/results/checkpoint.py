@@ -71,6 +71,11 @@ def save(
             shutil.rmtree(old, ignore_errors=True)
 
 
+def exists(path: str | os.PathLike) -> bool:
+    """Whether there is a complete checkpoint; a save that was killed leaves none, but a folder."""
+    return bool(_generations(pathlib.Path(path)))
+
+
 def restore(path: str | os.PathLike, like: Any, *, config_hash: str) -> Any:
     """The saved tree, in the structure of ``like`` and on its devices.
 

@@ -76,7 +76,7 @@ def _fields(rows: Sequence[Row]) -> list[_Field]:
         _Field("\nkB", 6, _kilobytes),
         _Field("\nratio", 6, _ratio),
         _Field("AMC\n%", 5, _format("amc_accuracy", ".1f", 100)),
-        _Field("\nGMI", 5, _format("gmi_fraction", ".3f")),
+        _Field("\nGMI", 6, _format("gmi_fraction", ".3f")),
         detection,
         _Field("NMSE\ndB", 5, _format("channel_nmse_db", ".1f")),
         _Field("K err\ndB", 5, _format("k_mae_db", ".2f")),
@@ -89,7 +89,9 @@ def _fields(rows: Sequence[Row]) -> list[_Field]:
 def _format(column: str, spec: str, factor: float = 1.0) -> Callable[[Row], str]:
     def text(row: Row) -> str:
         value = factor * number(row, column)
-        return format(value, spec) if math.isfinite(value) else DASH
+        if not math.isfinite(value):
+            return DASH
+        return format(value, spec if abs(value) < 1000 and value > -10 else ".0f")
 
     return text
 

@@ -31,7 +31,9 @@ def closing_paragraph(rows: Sequence[Row]) -> str:
     if not groups:
         return f"No configuration has a score; diverged: {diverged}."
     teacher = naming.reference(rows, "teacher") or {}
-    sentences = [*_winner(groups, teacher), _orders(groups), _distillation(groups)]
+    # Orders are compared where the student starts as the teacher, the mildest point first.
+    alike = [g for g in groups if (g.row.get("student") or "same") == "same"] or groups
+    sentences = [*_winner(groups, teacher), _orders(alike[::-1]), _distillation(alike[::-1])]
     if diverged:
         sentences.append(f"Left out because they diverged: {diverged}.")
     return " ".join(sentences)

@@ -13,6 +13,9 @@ import numpy as np
 
 from wfm_jax.signal import qam
 
+EXACT_NATS = 40.0
+_SLOPE = 4.0
+
 
 class MixedDemap(NamedTuple):
     """Result of :func:`demap`.
@@ -56,8 +59,10 @@ def demap(
 ) -> MixedDemap:
     """Exact LLRs and evidence of equalised symbols, the modulation traced.
 
-    The sums over levels share their exponentials, so that LLRs saturate at about +-80; for
-    hard decisions, mutual information and training this changes nothing.
+    The sums over levels share their exponentials, which would underflow where a level is far
+    from the symbol. Beyond 40 nats below the best level the metric is therefore compressed
+    logarithmically: LLRs are exact up to about +-40 and grow slowly beyond, with a gradient that
+    never vanishes, so that an overconfident network can find its way back.
 
     Args:
         y: complex64[batch, ...].
@@ -67,14 +72,14 @@ def demap(
     """
     tables = (jnp.asarray(table)[modulation] for table in _padded_levels(orders))
     level, prior, label = tables  # [batch, P], [batch, P], [batch, P, k]
-    batch, tiny = modulation.shape[0], 1e-35
+    batch, tiny = modulation.shape[0], 1e-37
     n0 = jnp.broadcast_to(n0, y.shape)
 
     def axis(part: jax.Array) -> tuple[jax.Array, jax.Array]:
         part, scale = part.reshape(batch, -1, 1), 1.0 / n0.reshape(batch, -1, 1)
         metric = prior[:, None] - jnp.square(part - level[:, None]) * scale
-        top = jax.lax.stop_gradient(jnp.max(metric, axis=-1, keepdims=True))
-        weight = jnp.exp(metric - top)
+        top = jnp.max(metric, axis=-1, keepdims=True)
+        weight = jnp.exp(_compress(metric - top))
         one = jnp.einsum("bnp,bpk->bnk", weight, label)
         zero = jnp.einsum("bnp,bpk->bnk", weight, 1.0 - label)
         llr = jnp.log(one + tiny) - jnp.log(zero + tiny)
@@ -87,6 +92,12 @@ def demap(
     index = modulation.reshape(modulation.shape + (1,) * (y.ndim - 1))
     used = bit_mask(index, orders)
     return MixedDemap(jnp.where(used, llr, 0.0), evidence_i + evidence_q - jnp.log(n0))
+
+
+def _compress(metric: jax.Array) -> jax.Array:
+    """Identity down to -40, then -40 - 4 ln(1 + (-40 - metric) / 4): -79 at -65000."""
+    excess = jnp.maximum(-EXACT_NATS - metric, 0.0)
+    return jnp.maximum(metric, -EXACT_NATS) - _SLOPE * jnp.log1p(excess / _SLOPE)
 
 
 def _padded_levels(orders: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

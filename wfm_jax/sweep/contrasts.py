@@ -10,6 +10,11 @@ import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
 from wfm_jax.evaluate import metrics
 from wfm_jax.evaluate.frames import TestSet
 from wfm_jax.evaluate.intervals import paired_difference, resample_weights
@@ -64,20 +69,31 @@ def write_contrasts(found: Sequence[dict[str, Any]], path: str | os.PathLike) ->
     atomic.write_bytes(pathlib.Path(path), "".join(lines).encode())
 
 
-def in_words(found: Sequence[dict[str, Any]]) -> list[str]:
-    """One line a contrast; says where the interval leaves the sign open."""
-    lines = []
-    for c in found:
-        scale, unit = (100.0, " points") if c["metric"] == "amc_accuracy" else (1.0, "")
-        digits = 1 if unit else 4
-        difference, low, high = (round(scale * c[k], digits) for k in ("difference", "low", "high"))
-        verdict = "" if c["low"] > 0 or c["high"] < 0 else "  (sign open)"
-        student = "" if c["student"] == "same" else f" {c['student']}"
-        lines.append(
-            f"{c['a']} - {c['b']} at {c['weight_bits']:g}b/{100 * c['sparsity']:g}%{student}: "
-            f"{c['metric']} {difference:+g}{unit} [{low:+g}, {high:+g}]{verdict}"
+def print_contrasts(found: Sequence[dict[str, Any]], console: Console) -> None:
+    """Prints a row for each pair at each operating point; dim where the sign is open."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.title = "Paired differences on the same test frames, with their 95 % intervals"
+    for heading in ("contrast", "point", "student", "seed"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("AMC, points", "GMI fraction"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for amc, gmi in zip(found[::2], found[1::2], strict=True):
+        table.add_row(
+            f"{amc['a']} - {amc['b']}",
+            f"{amc['weight_bits']:g}b {100 * amc['sparsity']:g}%",
+            amc["student"],
+            str(amc["seed"]),
+            _cell(amc, 100.0, 1),
+            _cell(gmi, 1.0, 4),
         )
-    return lines
+    console.print(table)
+
+
+def _cell(contrast: dict[str, Any], scale: float, digits: int) -> str:
+    values = (scale * contrast[name] for name in ("difference", "low", "high"))
+    text = "{:+.{d}f} [{:+.{d}f}, {:+.{d}f}]".format(*values, d=digits)
+    open_sign = contrast["low"] <= 0.0 <= contrast["high"]
+    return f"[dim]{escape(text)}[/dim]" if open_sign else escape(text)
 
 
 def _matches(rows: Sequence[dict[str, Any]]) -> Iterator[tuple[dict, dict]]:

@@ -169,8 +169,11 @@ def read_out(
 ) -> None:
     """Prints the table, the contrasts and the closing paragraph."""
     print_table(stored, console)
-    for line in ["", *contrasts.in_words(found), "", closing_paragraph(stored)]:
-        console.print(line, highlight=False, markup=False)
+    console.print()
+    if found:
+        contrasts.print_contrasts(found, console)
+        console.print()
+    console.print(closing_paragraph(stored), highlight=False, markup=False)
 
 
 def at_every_point(

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import math
 import os
 import pathlib
 import time
@@ -100,13 +101,13 @@ def train_teacher(
         TrainingDivergedError: the loss was not finite.
     """
     folder = pathlib.Path(folder)
-    if (folder / "teacher").exists():
+    if checkpoint.exists(folder / "teacher"):
         return load_teacher(folder / "teacher")
     progress, stop = progress or Silent(), stop or StopRequest()
     identity = config_id({"model": to_dict(config), "settings": dataclasses.asdict(settings)})
     apply, params = build(config, jax.random.key(settings.seed))
     training = _Training(params, adamw(0.0).init(params), jnp.zeros((), jnp.int32))
-    if (folder / "training").exists():
+    if checkpoint.exists(folder / "training"):
         training = checkpoint.restore(folder / "training", training, config_hash=identity)
     chunk = jax.jit(
         functools.partial(_chunk, config, apply, settings), static_argnums=1, donate_argnums=0
@@ -164,7 +165,7 @@ def _loop(
             done += n_steps
             log.write(json.dumps({"step": done, **values}) + "\n")
             log.flush()
-            if not all(value == value for value in values.values()):
+            if not all(map(math.isfinite, values.values())):
                 raise TrainingDivergedError(
                     f"the teacher's loss was not finite before step {done}: lower --learning_rate"
                 )
