@@ -43,11 +43,21 @@ def teacher_params(built):
 
 
 @pytest.fixture(scope="session")
-def batch(config):
-    sample = jax.jit(functools.partial(sample_batch, config, batch_size=16))
+def apply(built):
+    return jax.jit(built[0])
+
+
+@pytest.fixture(scope="session")
+def sample(config):
+    """``sample(key=...)``: a batch of 16 frames."""
+    return jax.jit(functools.partial(sample_batch, config, batch_size=16))
+
+
+@pytest.fixture(scope="session")
+def batch(sample):
     return sample(key=jax.random.key(2))
 
 
 @pytest.fixture(scope="session")
-def teacher_outputs(built, teacher_params, batch):
-    return jax.jit(built[0])(teacher_params, batch.inputs)
+def teacher_outputs(apply, teacher_params, batch):
+    return apply(teacher_params, batch.inputs)
