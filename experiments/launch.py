@@ -13,6 +13,9 @@ from absl import app, flags, logging
 
 from wfm_jax.train.interrupt import Stopped
 
+WORKDIR = flags.DEFINE_string("workdir", None, "The run folder.", required=True)
+OVERWRITE = flags.DEFINE_bool("overwrite", False, "Move a run that is there aside first.")
+
 
 def parse(argv: Sequence[str]) -> list[str]:
     """Parses flags; a bad one is a line on stderr and exit code 2."""
@@ -51,7 +54,7 @@ def launch(main: Callable[[], None]) -> None:
         except Stopped as stopped:
             print(stopped, file=sys.stderr)
             sys.exit(stopped.exit_code)
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, flags.Error) as error:
             refuse(error)
 
     app.run(guarded, flags_parser=parse)

@@ -11,22 +11,21 @@ losses.jsonl and training/ (what a stopped run goes on from). Type the same comm
 import jax
 from absl import flags
 
-from experiments import teacher_flags
-from experiments.launch import flag_values, launch
+from experiments import launch, teacher_flags
 from wfm_jax.results.manifest import Manifest, open_run
 from wfm_jax.results.progress import Bar
 from wfm_jax.sweep.study import devices, versions
 from wfm_jax.train.interrupt import StopRequest
 from wfm_jax.train.teacher import train_teacher
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "The run folder.", required=True)
-_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Move a run that is there aside first.")
+for _module in (launch, teacher_flags):
+    flags.adopt_module_key_flags(_module)
 
 
 def main() -> None:
-    manifest = Manifest(flag_values(teacher_flags), versions(), devices())
+    manifest = Manifest(launch.flag_values(teacher_flags), versions(), devices())
     progress = Bar()
-    opened = open_run(_WORKDIR.value, manifest, overwrite=_OVERWRITE.value)
+    opened = open_run(launch.WORKDIR.value, manifest, overwrite=launch.OVERWRITE.value)
     with opened as run, StopRequest() as stop:
         try:
             teacher = train_teacher(
@@ -43,4 +42,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    launch(main)
+    launch.launch(main)

@@ -17,13 +17,12 @@ import jax
 from absl import flags
 from rich.console import Console
 
-from experiments import sweep_flags, teacher_flags
-from experiments.launch import flag_values, launch
+from experiments import launch, sweep_flags, teacher_flags
 from wfm_jax.results.progress import Bar
 from wfm_jax.sweep.study import Study, run_study
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "The run folder.", required=True)
-_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Move a run that is there aside first.")
+for _module in (launch, sweep_flags, teacher_flags):
+    flags.adopt_module_key_flags(_module)
 _TEACHER = flags.DEFINE_string("teacher", None, "Folder of a trained teacher; default: train one.")
 
 
@@ -38,15 +37,15 @@ def main() -> None:
     )
     run_study(
         study,
-        _WORKDIR.value,
-        {"teacher": _TEACHER.value, **flag_values(sweep_flags, teacher_flags)},
+        launch.WORKDIR.value,
+        {"teacher": _TEACHER.value, **launch.flag_values(sweep_flags, teacher_flags)},
         growable=sweep_flags.GROWABLE,
-        overwrite=_OVERWRITE.value,
+        overwrite=launch.OVERWRITE.value,
         progress=Bar(),
         console=Console(width=None if sys.stdout.isatty() else 100),
     )
-    print(f"\nEverything is in {pathlib.Path(_WORKDIR.value).resolve()}; open pareto.png.")
+    print(f"\nEverything is in {pathlib.Path(launch.WORKDIR.value).resolve()}; open pareto.png.")
 
 
 if __name__ == "__main__":
-    launch(main)
+    launch.launch(main)

@@ -36,7 +36,7 @@ def run(configurations, teacher, settings, group):
             cohort = cohort._replace(students=students)
         clock += length
         cohort = cohorts.finish_round(cohort)
-    weights = stages.deployed(cohort.students)
+    weights = stages.deployed(cohort.students).params
     return {
         c.config_id: (
             compress.flatten(jax.tree.map(lambda leaf: np.asarray(leaf[i]), weights)),

@@ -7,7 +7,7 @@ import numpy as np
 import optax
 import pytest
 
-from wfm_jax.train.optimizer import adamw, learning_rate_at
+from wfm_jax.train.optimizer import adam, learning_rate_at
 
 
 @pytest.mark.parametrize("total", [1, 7, 100, 12_000])
@@ -36,10 +36,10 @@ def test_one_program_serves_every_schedule():
     @jax.jit
     @chex.assert_max_traces(n=1)
     def update(grads, state, step, total, peak):
-        return adamw(learning_rate_at(step, total, peak)).update(grads, state)[0]
+        return adam(learning_rate_at(step, total, peak)).update(grads, state)[0]
 
     params = jnp.zeros(3)
-    state = adamw(0.0).init(params)
+    state = adam(0.0).init(params)
     grads = jnp.array([0.1, -0.2, 0.0])
     for step, total, peak in ((0, 10.0, 1e-3), (4, 50.0, 2e-3), (9, 10.0, 3e-4)):
         moved = update(grads, state, jnp.int32(step), jnp.float32(total), jnp.float32(peak))
@@ -50,7 +50,7 @@ def test_one_program_serves_every_schedule():
 
 def test_steps_are_adams_with_a_clipped_norm():
     grads = [jnp.array([3.0, 4.0]), jnp.array([0.3, -0.4]), jnp.array([-30.0, 0.0])]
-    ours, theirs = adamw(0.01), optax.adam(0.01, b2=0.99)
+    ours, theirs = adam(0.01), optax.adam(0.01, b2=0.99)
     state, expected_state = ours.init(jnp.zeros(2)), theirs.init(jnp.zeros(2))
     for g in grads:
         moved, state = ours.update(g, state)

@@ -76,7 +76,7 @@ def _fields(rows: Sequence[Row]) -> list[_Field]:
         _Field("\nkB", 6, _kilobytes),
         _Field("\nratio", 6, _ratio),
         _Field("AMC\n%", 5, _format("amc_accuracy", ".1f", 100)),
-        _Field("\nGMI", 6, _format("gmi_fraction", ".3f")),
+        _Field("\nGMI", 6, _gmi),
         detection,
         _Field("NMSE\ndB", 5, _format("channel_nmse_db", ".1f")),
         _Field("K err\ndB", 5, _format("k_mae_db", ".2f")),
@@ -91,9 +91,14 @@ def _format(column: str, spec: str, factor: float = 1.0) -> Callable[[Row], str]
         value = factor * number(row, column)
         if not math.isfinite(value):
             return DASH
-        return format(value, spec if abs(value) < 1000 and value > -10 else ".0f")
+        return format(value, spec)
 
     return text
+
+
+def _gmi(row: Row) -> str:
+    """Three decimals of a fraction; LLRs that are confidently wrong reach far below zero."""
+    return _format("gmi_fraction", ".3f" if number(row, "gmi_fraction") > -10 else ".0f")(row)
 
 
 def _kilobytes(row: Row) -> str:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from wfm_jax.sweep import compression, stages
 from wfm_jax.sweep.configuration import Configuration
@@ -61,21 +62,29 @@ def gather(
     if not 0 < len(configurations) <= width:
         raise ValueError(f"a cohort of width {width} cannot hold {len(configurations)}")
 
-    def student(configuration: Configuration) -> Student:
-        key = jax.random.fold_in(
-            jax.random.key(configuration.seed), zlib.crc32(configuration.config_id.encode())
-        )
-        params = initial(configuration)
-        return new_student(params, compression.TRANSFORM.init(params, key=key))
-
     padded = [*configurations, *[configurations[0]] * (width - len(configurations))]
-    known = {c.config_id: student(c) for c in configurations}
+    names = [zlib.crc32(c.config_id.encode()) for c in padded]
     return Cohort(
         configurations=tuple(configurations),
-        students=_stack([known[c.config_id] for c in padded]),
+        students=_newborn(
+            jax.tree.map(lambda *leaves: jnp.stack(leaves), *[initial(c) for c in padded]),
+            np.asarray([c.seed for c in padded], np.uint32),
+            np.asarray(names, np.uint32),
+        ),
         settings=_stack([stages.settings_of(c) for c in padded]),
         position=(0,) * len(configurations),
     )
+
+
+@jax.jit
+def _newborn(params: Any, seeds: jax.Array, names: jax.Array) -> Student:
+    """Students before their first stage; each has a key of its seed and its name."""
+
+    def one(params: Any, seed: jax.Array, name: jax.Array) -> Student:
+        key = jax.random.fold_in(jax.random.key(seed), name)
+        return new_student(params, compression.TRANSFORM.init(params, key=key))
+
+    return jax.vmap(one)(params, seeds, names)
 
 
 def prepare_round(cohort: Cohort) -> Cohort:
@@ -145,4 +154,5 @@ def _take(cohort: Cohort, actions: Sequence[Action]) -> Cohort:
 
 
 def _stack(trees: Sequence[Any]) -> Any:
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+    """Stacks trees of NumPy scalars."""
+    return jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *trees)

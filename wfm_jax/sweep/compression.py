@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from wfm_jax import compress
 
@@ -46,12 +47,12 @@ class Settings(NamedTuple):
     ``score_latent`` and ``train_latent`` are the flags of ``score_on`` and ``train_from``.
     """
 
-    sparsity: jax.Array
-    weight_bits: jax.Array
-    scale: jax.Array
-    uniform: jax.Array
-    score_latent: jax.Array
-    train_latent: jax.Array
+    sparsity: ArrayLike
+    weight_bits: ArrayLike
+    scale: ArrayLike
+    uniform: ArrayLike
+    score_latent: ArrayLike
+    train_latent: ArrayLike
 
 
 # The states alone say what these do to a forward pass: their arguments matter to `update` only.
@@ -100,7 +101,7 @@ def prune(params: Any, state: Compression, settings: Settings) -> Compression:
 def quantize(params: Any, state: Compression, settings: Settings) -> Compression:
     """Stage Q: new scales, calibrated on the weights as compressed so far."""
     current = _apply(params, state)
-    bits = settings.weight_bits
+    bits = jnp.asarray(settings.weight_bits)
 
     def scale(w: jax.Array, bits: Any, **grid: Any) -> jax.Array:
         rules = (compress.absmax_scale, compress.mse_scale, compress.percentile_scale)

@@ -20,7 +20,7 @@ from wfm_jax.model import build, smaller, start_smaller
 from wfm_jax.results import checkpoint, rows
 from wfm_jax.results.progress import Progress, Silent
 from wfm_jax.sweep import cohort as cohorts
-from wfm_jax.sweep import compression
+from wfm_jax.sweep import compression, stages
 from wfm_jax.sweep.cohort import Cohort
 from wfm_jax.sweep.configuration import Configuration, distinct
 from wfm_jax.sweep.measure import Examiner
@@ -186,7 +186,7 @@ def _cohorts(
 
 
 def _saved_cohort(group: Group, folder: pathlib.Path) -> dict[str, Any] | None:
-    if not (folder / COHORT).exists():
+    if not checkpoint.exists(folder / COHORT):
         return None
     saved = checkpoint.read_metadata(folder / COHORT)
     return saved if (saved["group"], saved["width"]) == (group.name, group.width) else None
@@ -207,6 +207,8 @@ def _run_cohort(
     clock = at = 0  # steps of the data stream before this round, and steps of this round
     if start.saved:
         cohort, clock, at = _restore(cohort, start.saved, teacher, folder)
+    # Placed the same way whether new or restored: otherwise the program is compiled for each.
+    cohort = cohort._replace(students=jax.device_put(cohort.students, jax.devices()[0]))
 
     def save(cohort: Cohort, clock: int, at: int) -> None:
         metadata = {
@@ -227,7 +229,7 @@ def _run_cohort(
         if at == 0:
             cohort = cohorts.prepare_round(cohort)
         recipes, length = cohorts.recipes(cohort), cohorts.round_steps(cohort)
-        n_training = int(jnp.sum(recipes.total_steps > 0))
+        n_training = int(jnp.sum(jnp.asarray(recipes.total_steps) > 0))
         if length:
             progress.start(f"{group.name}: {n_training} configurations", length, at)
         while at < length:
@@ -270,11 +272,12 @@ def _measure(
     known, _ = rows.read_rows(folder / ROWS)
     done = {row["config_id"] for row in known}
     share_s = (time.monotonic() - began) / len(cohort.configurations)
+    everybody = jax.device_get(stages.deployed(cohort.students))
     progress.start(f"{group.name}: measuring", len(cohort.configurations))
     for i, configuration in enumerate(cohort.configurations):
         if configuration.config_id not in done:
-            student = jax.tree.map(lambda leaf, i=i: leaf[i], cohort.students)
-            row = examiner.examine(group.config, group.apply, configuration, student, share_s)
+            own = jax.tree.map(lambda leaf, i=i: leaf[i], everybody)
+            row = examiner.examine(group.config, group.apply, configuration, own, share_s)
             rows.append_row(folder / ROWS, row)
         progress.advance(1)
         stop.raise_if_asked()

@@ -23,7 +23,7 @@ from wfm_jax.results.rows import config_id
 from wfm_jax.signal.receivers import ensemble_covariance
 from wfm_jax.sweep import compression
 from wfm_jax.sweep.configuration import Configuration
-from wfm_jax.train.distill import Student
+from wfm_jax.sweep.stages import Deployed
 from wfm_jax.train.teacher import Teacher
 
 CURVE_SNRS_DB = (0.0, 5.0, 10.0, 12.5, 15.0, 17.5, 20.0, 22.5, 25.0, 30.0)
@@ -101,16 +101,24 @@ class Examiner:
         config: ModelConfig,
         apply: Any,
         configuration: Configuration,
-        student: Student,
+        deployed: Deployed,
         wall_s: float,
     ) -> dict[str, Any]:
-        """The row of a finished configuration; its file and scores are then on disk."""
+        """The row of a finished configuration; its file and scores are then on disk.
+
+        Args:
+            config: the student's architecture.
+            apply: its forward pass.
+            configuration: what was asked.
+            deployed: what came out, of this configuration alone.
+            wall_s: its share of the wall time.
+        """
         identity = configuration.config_id
         row = {
             "config_id": identity,
             "kind": "configuration",
             "structure": "unstructured",
-            "status": "ok" if int(student.diverged_at) < 0 else "diverged",
+            "status": "ok" if int(deployed.diverged_at) < 0 else "diverged",
             "wall_s": wall_s,
             **MODEL_COLUMNS,
             **configuration.canonical(),
@@ -118,13 +126,12 @@ class Examiner:
         }
         if row["status"] == "diverged":
             return row
-        params = compression.TRANSFORM.apply(student.params, student.compression)
         if config not in self._scorers:
             self._scorers[config] = make_scorer(config, apply, self._frames)
-        scored = self._scorers[config](params)
+        scored = self._scorers[config](deployed.params)
         self._save_scores(identity, scored)
         row |= self._quality(scored)
-        return row | self._cost(config, apply, identity, stored_form(params, student.compression))
+        return row | self._cost(config, apply, identity, stored_form(deployed))
 
     def _quality(self, scored: Scored) -> dict[str, float]:
         return quality_columns(
@@ -170,24 +177,11 @@ def null_of(params: Any) -> Any:
     return compress.unflatten(params, zeros)
 
 
-def stored_form(params: Any, state: compression.Compression) -> Stored:
-    """How a compressed model is packed.
-
-    Args:
-        params: what its forward pass sees.
-        state: the compression in force.
-    """
-    bits = {
-        path: float(value) for path, value in {**state.kernels.bits, **state.tables.bits}.items()
-    }
-    flat = _flat(params)
-    return Stored(
-        params=flat,
-        keep={path: np.asarray(mask) for path, mask in state.prune.keep.items()},
-        scale={p: np.asarray(s) for p, s in {**state.kernels.scale, **state.tables.scale}.items()},
-        bits=bits,
-        half=set(flat) - set(bits) if bool(state.vectors.on) else False,
-    )
+def stored_form(deployed: Deployed) -> Stored:
+    """How one configuration is packed; float32 where nothing says otherwise."""
+    flat, bits = _flat(deployed.params), {k: float(b) for k, b in deployed.bits.items()}
+    half = set(flat) - set(bits) if bool(deployed.half) else False
+    return Stored(flat, deployed.keep, deployed.scale, bits, half)
 
 
 def _flat(params: Any) -> dict[str, np.ndarray]:

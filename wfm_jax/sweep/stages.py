@@ -1,9 +1,11 @@
 """Stages of many configurations in one program: each takes the step that its pipeline asks for."""
 
 import enum
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from wfm_jax.sweep import compression
 from wfm_jax.sweep.configuration import Configuration
@@ -22,12 +24,12 @@ class Action(enum.IntEnum):
 def settings_of(configuration: Configuration) -> compression.Settings:
     """The numbers of a configuration's P and Q."""
     return compression.Settings(
-        sparsity=jnp.float32(configuration.sparsity),
-        weight_bits=jnp.float32(configuration.weight_bits),
-        scale=jnp.int32(compression.SCALES.index(configuration.resolved_scale)),
-        uniform=jnp.asarray(configuration.distribution == "uniform"),
-        score_latent=jnp.asarray(configuration.score_on == "latent"),
-        train_latent=jnp.asarray(configuration.train_from == "latent"),
+        sparsity=np.float32(configuration.sparsity),
+        weight_bits=np.float32(configuration.weight_bits),
+        scale=np.int32(compression.SCALES.index(configuration.resolved_scale)),
+        uniform=np.bool_(configuration.distribution == "uniform"),
+        score_latent=np.bool_(configuration.score_on == "latent"),
+        train_latent=np.bool_(configuration.train_from == "latent"),
     )
 
 
@@ -35,16 +37,16 @@ def recipe_of(configuration: Configuration, stage: int) -> Recipe:
     """The numbers of a configuration's training stage; ``FT`` is distillation of weight zero."""
     distils = configuration.stages[stage] == "KD"
     return Recipe(
-        temperature=jnp.float32(configuration.temperature),
-        alpha=jnp.float32(configuration.alpha if distils else 0.0),
-        learning_rate=jnp.float32(configuration.learning_rate),
-        total_steps=jnp.int32(configuration.stage_steps()[stage]),
+        temperature=np.float32(configuration.temperature),
+        alpha=np.float32(configuration.alpha if distils else 0.0),
+        learning_rate=np.float32(configuration.learning_rate),
+        total_steps=np.int32(configuration.stage_steps()[stage]),
     )
 
 
 def resting_recipe() -> Recipe:
     """The recipe of a configuration that does not train now: no steps."""
-    return Recipe(jnp.float32(1.0), jnp.float32(0.0), jnp.float32(0.0), jnp.int32(0))
+    return Recipe(np.float32(1.0), np.float32(0.0), np.float32(0.0), np.int32(0))
 
 
 @jax.jit
@@ -82,7 +84,33 @@ def act(students: Student, settings: compression.Settings, actions: jax.Array) -
     return jax.lax.map(one, (students, settings, actions))
 
 
+class Deployed(NamedTuple):
+    """What a deployment holds of each configuration, stacked along the config axis.
+
+    Attributes:
+        params: the weights that its forward pass sees.
+        keep, scale, bits: masks, scales and stored bits by path name.
+        half: whether everything without bits is stored in float16.
+        diverged_at: the step it diverged at, -1 if it did not.
+    """
+
+    params: Any
+    keep: dict[str, Any]
+    scale: dict[str, Any]
+    bits: dict[str, Any]
+    half: Any
+    diverged_at: Any
+
+
 @jax.jit
-def deployed(students: Student) -> dict:
-    """The weights that a deployment of each configuration would hold, stacked."""
-    return jax.vmap(compression.TRANSFORM.apply)(students.params, students.compression)
+def deployed(students: Student) -> Deployed:
+    """The students as they would be handed over."""
+    state = students.compression
+    return Deployed(
+        params=jax.vmap(compression.TRANSFORM.apply)(students.params, state),
+        keep=state.prune.keep,
+        scale={**state.kernels.scale, **state.tables.scale},
+        bits={**state.kernels.bits, **state.tables.bits},
+        half=state.vectors.on,
+        diverged_at=students.diverged_at,
+    )

@@ -11,11 +11,12 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 
 from wfm_jax.compress import Transform, blend
 from wfm_jax.model import Batch, ModelConfig, Outputs, sample_batch
 from wfm_jax.train.losses import TaskWeights, distillation_losses, task_losses
-from wfm_jax.train.optimizer import adamw, learning_rate_at
+from wfm_jax.train.optimizer import adam, learning_rate_at
 
 Strategy = Literal["map", "vmap"]
 
@@ -27,10 +28,10 @@ class Recipe(NamedTuple):
     of this training stage: a student that has done them stands still.
     """
 
-    temperature: jax.Array
-    alpha: jax.Array
-    learning_rate: jax.Array
-    total_steps: jax.Array
+    temperature: ArrayLike
+    alpha: ArrayLike
+    learning_rate: ArrayLike
+    total_steps: ArrayLike
 
 
 class Student(NamedTuple):
@@ -56,7 +57,7 @@ class Student(NamedTuple):
 
 def start_stage(student: Student) -> Student:
     """A student at the start of a training stage: fresh optimizer, no steps done."""
-    fresh = adamw(0.0).init(student.params)
+    fresh = adam(0.0).init(student.params)
     return student._replace(optimizer=fresh, step=jnp.zeros((), jnp.int32))
 
 
@@ -65,7 +66,7 @@ def new_student(params: Any, compression: Any) -> Student:
     return Student(
         params=params,
         compression=compression,
-        optimizer=adamw(0.0).init(params),
+        optimizer=adam(0.0).init(params),
         step=jnp.zeros((), jnp.int32),
         loss=jnp.zeros((), jnp.float32),
         diverged_at=jnp.full((), -1, jnp.int32),
@@ -99,14 +100,14 @@ def student_step(
         outputs = apply(transform.apply(params, student.compression), batch.inputs)
         task = weights.total(task_losses(config, outputs, batch))
         distilled = weights.total(
-            distillation_losses(config, outputs, teacher, batch, recipe.temperature)
+            distillation_losses(config, outputs, teacher, batch, jnp.asarray(recipe.temperature))
         )
-        return blend(recipe.alpha, distilled, task)
+        return blend(jnp.asarray(recipe.alpha), distilled, task)
 
     def advance(student: Student) -> Student:
         loss, grads = jax.value_and_grad(loss_of)(student.params)
         rate = learning_rate_at(student.step, recipe.total_steps, recipe.learning_rate)
-        updates, optimizer = adamw(rate).update(grads, student.optimizer, student.params)
+        updates, optimizer = adam(rate).update(grads, student.optimizer, student.params)
         healthy = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(grads))
         moved = (
             optax.apply_updates(student.params, updates),

@@ -1,4 +1,4 @@
-"""AdamW with a warm-up and a cosine, every number of it traced."""
+"""Adam with a warm-up and a cosine, every number of it traced."""
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ def learning_rate_at(step: ArrayLike, total_steps: ArrayLike, peak: ArrayLike) -
     return jnp.asarray(peak, jnp.float32) * jnp.minimum(progress / WARMUP_FRACTION, cosine)
 
 
-def adamw(learning_rate: jax.Array | float) -> optax.GradientTransformation:
+def adam(learning_rate: jax.Array | float) -> optax.GradientTransformation:
     """The optimizer at one step's learning rate; its state does not depend on the rate.
 
     Build it inside the traced function: built outside, the rate would be baked into the program.

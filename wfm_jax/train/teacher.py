@@ -20,7 +20,7 @@ from wfm_jax.results.progress import Progress, Silent
 from wfm_jax.results.rows import config_id
 from wfm_jax.train.interrupt import StopRequest
 from wfm_jax.train.losses import TaskLosses, TaskWeights, task_losses
-from wfm_jax.train.optimizer import adamw, learning_rate_at
+from wfm_jax.train.optimizer import adam, learning_rate_at
 
 TEACHER_STREAM = 0x7EAC
 
@@ -106,7 +106,7 @@ def train_teacher(
     progress, stop = progress or Silent(), stop or StopRequest()
     identity = config_id({"model": to_dict(config), "settings": dataclasses.asdict(settings)})
     apply, params = build(config, jax.random.key(settings.seed))
-    training = _Training(params, adamw(0.0).init(params), jnp.zeros((), jnp.int32))
+    training = _Training(params, adam(0.0).init(params), jnp.zeros((), jnp.int32))
     if checkpoint.exists(folder / "training"):
         training = checkpoint.restore(folder / "training", training, config_hash=identity)
     chunk = jax.jit(
@@ -201,7 +201,7 @@ def _chunk(
 
         grads, losses = jax.grad(loss_of, has_aux=True)(training.params)
         rate = learning_rate_at(training.step, settings.steps, settings.learning_rate)
-        updates, optimizer = adamw(rate).update(grads, training.optimizer, training.params)
+        updates, optimizer = adam(rate).update(grads, training.optimizer, training.params)
         params = optax.apply_updates(training.params, updates)
         return _Training(params, optimizer, training.step + 1), losses
 

@@ -1,0 +1,106 @@
+"""Bad input to the mains: one line that names the flag, exit code 2, nothing written."""
+
+import sys
+
+import pytest
+from absl.testing import flagsaver
+
+from experiments import pretrain, sweep
+from experiments.launch import launch
+from wfm_jax.results.manifest import Manifest, open_run
+
+
+@pytest.fixture
+def refused(monkeypatch, capsys, tmp_path):
+    """Runs a main that must refuse; returns its line."""
+
+    def run(*arguments, main=sweep.main, workdir=None):
+        workdir = workdir or tmp_path / "run"
+        before = sorted(tmp_path.rglob("*"))
+        monkeypatch.setattr(sys, "argv", ["sweep.py", f"--workdir={workdir}", *arguments])
+        with flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
+            launch(main)
+        assert ended.value.code == 2
+        assert sorted(tmp_path.rglob("*")) == before
+        lines = capsys.readouterr().err.strip().splitlines()
+        assert len(lines) == 1, lines
+        return lines[0]
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("argument", "parts"),
+    [
+        ("--pipelines=P-Q,P-X", ["--pipelines=P-X", "P, Q, KD, FT"]),
+        ("--pipelines=", ["--pipelines", "empty list"]),
+        ("--pipelines=,", ["--pipelines", "empty list"]),
+        ("--operating_points=", ["--operating_points", "empty list"]),
+        ("--operating_points=4:1", ["--operating_points=4:1", "[0, 1)"]),
+        ("--operating_points=4:-0.1", ["--operating_points=4:-0.1", "[0, 1)"]),
+        ("--operating_points=4:nan", ["--operating_points=4:nan", "[0, 1)"]),
+        ("--operating_points=1:0.5", ["--operating_points=1:0.5", "2-8, 16 or 32"]),
+        ("--operating_points=9:0.5", ["--operating_points=9:0.5", "2-8, 16 or 32"]),
+        ("--operating_points=4", ["--operating_points=4", "bits:sparsity"]),
+        ("--operating_points=four:half", ["--operating_points=four:half", "bits:sparsity"]),
+        ("--students=same,tiny", ["--students=tiny", "same, smaller"]),
+        ("--seeds=one", ["--seeds=one"]),
+        ("--alphas=1.1", ["--alphas=1.1", "[0, 1]"]),
+        ("--temperatures=0", ["--temperatures=0", "positive"]),
+        ("--learning_rates=-1", ["--learning_rates=-1", "positive"]),
+        ("--steps=10,x", ["--steps=x"]),
+        ("--recovery_steps=1000000", ["recovery_steps", "1000000"]),
+        ("--scales=rms", ["--scales=rms", "absmax"]),
+        ("--model=huge", ["model", "huge", "nano"]),
+        ("--teacher_steps=0", ["teacher_steps", "0"]),
+        ("--blind_fraction=2", ["blind_fraction", "2"]),
+        ("--strategy=gpu", ["strategy", "vmap"]),
+        ("--teachers=x", ["teachers"]),
+        ("--flagfile=/nonexistent/preset.flags", ["/nonexistent/preset.flags"]),
+        ("pico", ["'pico'"]),
+    ],
+)
+def test_a_bad_flag_is_named_with_what_is_allowed(refused, argument, parts):
+    line = refused(argument)
+    assert all(part in line for part in parts), line
+
+
+def test_a_missing_teacher_is_named(refused, tmp_path):
+    assert str(tmp_path / "nowhere") in refused(f"--teacher={tmp_path / 'nowhere'}")
+
+
+def test_a_damaged_teacher_is_named(refused, tmp_path):
+    folder = tmp_path / "teacher" / "1"
+    folder.mkdir(parents=True)
+    (folder / "sidecar.json").write_text("not what was written\n{}")
+    line = refused(f"--teacher={tmp_path / 'teacher'}")
+    assert str(tmp_path / "teacher") in line
+    assert "damaged" in line
+
+
+@pytest.mark.parametrize("main", [sweep.main, pretrain.main])
+def test_another_runs_folder_is_left_alone(refused, tmp_path, main):
+    with open_run(tmp_path / "other", Manifest({"model": "other"})):
+        pass
+    line = refused(main=main, workdir=tmp_path / "other")
+    assert "--model" in line
+    assert "--overwrite" in line
+
+
+def test_a_folder_that_is_no_run_is_left_alone(refused, tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter1.tex").write_text("precious")
+    assert "not a run" in refused(workdir=tmp_path / "thesis")
+
+
+def test_a_file_in_the_folders_place_is_named(refused, tmp_path):
+    (tmp_path / "file").write_text("precious")
+    assert "is a file" in refused(workdir=tmp_path / "file")
+
+
+def test_the_folder_must_be_given(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["sweep.py"])
+    with flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
+        launch(sweep.main)
+    assert ended.value.code == 2
+    assert "--workdir" in capsys.readouterr().err

@@ -1,0 +1,148 @@
+"""The sweep from the shell: what it leaves, and that stops and torn rows lose nothing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+FLAGS = (
+    "--model=pico",
+    "--teacher_steps=40",
+    "--teacher_chunk_steps=10",
+    "--teacher_batch_size=8",
+    "--pipelines=none,P-Q,P-Q-KD,Q-P-FT",
+    "--operating_points=4:0.5,2:0.75",
+    "--steps=30",
+    "--chunk_steps=5",
+    "--batch_size=8",
+    "--frames_per_stratum=2",
+)
+NOT_REPEATED = ("wall_s",)
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    """Starts the main in a process of its own; compiled programs are shared through a cache."""
+    cache = tmp_path_factory.mktemp("compiled")
+    environment = {
+        **os.environ,
+        "JAX_COMPILATION_CACHE_DIR": str(cache),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+    def run(workdir, *extra):
+        command = [sys.executable, "-m", "experiments.sweep", *FLAGS, f"--workdir={workdir}"]
+        return subprocess.Popen(
+            [*command, *extra],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def finished(start, tmp_path_factory):
+    """A run that nothing disturbed: its folder and what it printed."""
+    workdir = tmp_path_factory.mktemp("runs") / "undisturbed"
+    process = start(workdir)
+    out, _ = process.communicate(timeout=500)
+    assert process.returncode == 0, out
+    return workdir, out
+
+
+def rows(workdir):
+    lines = (workdir / "results.jsonl").read_text().splitlines()
+    return {row["config_id"]: row for row in map(json.loads, lines)}
+
+
+def stop_when(process, marker, signum, timeout_s=300):
+    """Sends a signal when a line that holds the marker comes out; returns code and output."""
+    seen, until = "", time.monotonic() + timeout_s
+    while marker not in seen:
+        assert time.monotonic() < until, seen
+        line = process.stdout.readline()
+        assert line, seen
+        seen += line
+    process.send_signal(signum)
+    rest, _ = process.communicate(timeout=300)
+    return process.returncode, seen + rest
+
+
+def test_a_run_leaves_rows_tables_a_picture_and_files(finished):
+    import pyarrow.parquet
+
+    workdir, out = finished
+    found = rows(workdir)
+    references = [row for row in found.values() if row["kind"] == "reference"]
+    assert [row["pipeline"] for row in references] == ["teacher", "null", "ls", "lmmse", "genie"]
+    configurations = [row for row in found.values() if row["kind"] == "configuration"]
+    assert len(configurations) == 1 + 3 * 2  # `none` is one at both operating points
+    for row in configurations:
+        assert row["size_bytes"] == (workdir / "files" / f"{row['config_id']}.wfm").stat().st_size
+        assert row["status"] == "ok"
+    shown = pyarrow.parquet.read_table(workdir / "results.parquet").to_pylist()
+    assert len(shown) == 5 + 4 * 2  # and shown at each
+    assert (workdir / "pareto.png").read_bytes().startswith(b"\x89PNG")
+    assert "compiled 1 time" in out
+    summary = (workdir / "summary.txt").read_text()
+    assert "P-Q-KD" in summary
+    assert max(map(len, summary.splitlines())) <= 100
+    curves = pyarrow.parquet.read_table(workdir / "curves.parquet").to_pylist()
+    assert {row["config_id"] for row in curves} == set(found)
+
+
+def test_the_null_row_is_the_model_with_all_prunable_weights_zero(finished):
+    found = {row["pipeline"]: row for row in rows(finished[0]).values()}
+    assert found["null"]["sparsity_achieved"] == 1.0
+    assert found["null"]["retention"] in (0.0, None)
+    assert found["teacher"]["retention"] in (1.0, None)
+    assert found["teacher"]["snr_loss_db"] == 0.0
+
+
+def test_the_same_command_again_runs_nothing(finished, start):
+    workdir, _ = finished
+    before = (workdir / "results.jsonl").read_bytes()
+    out, _ = start(workdir).communicate(timeout=300)
+    assert "7 of 7 configurations are finished" in out
+    assert (workdir / "results.jsonl").read_bytes() == before
+
+
+def test_stopped_twice_and_resumed_it_ends_as_if_undisturbed(finished, start, tmp_path):
+    workdir = tmp_path / "stopped"
+    code, out = stop_when(start(workdir), "teacher: 10/40", signal.SIGINT)
+    assert code == 130, out
+    code, out = stop_when(start(workdir), "configurations: 30 to do", signal.SIGTERM)
+    assert code == 75, out
+    torn = (workdir / "results.jsonl").read_bytes()
+    (workdir / "results.jsonl").write_bytes(torn + b'{"config_id":"torn')
+    process = start(workdir)
+    out, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, out
+    assert "torn row" in out
+    expected, found = rows(finished[0]), rows(workdir)
+    assert set(found) == set(expected)
+    for identity, row in expected.items():
+        for column, value in row.items():
+            if column not in NOT_REPEATED:
+                assert found[identity][column] == pytest.approx(value, rel=1e-6), column
+
+
+def test_other_flags_are_refused_and_growing_an_axis_resumes(finished, start):
+    workdir, _ = finished
+    process = start(workdir, "--batch_size=16")
+    out, _ = process.communicate(timeout=300)
+    assert process.returncode == 2
+    assert "--batch_size: 8 -> 16" in out
+    process = start(workdir, "--pipelines=none,P-Q,P-Q-KD,Q-P-FT,P")
+    out, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, out
+    assert "7 of 9 configurations are finished" in out
