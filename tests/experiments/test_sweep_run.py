@@ -133,7 +133,8 @@ def test_stopped_twice_and_resumed_it_ends_as_if_undisturbed(finished, start, tm
     for identity, row in expected.items():
         for column, value in row.items():
             if column not in NOT_REPEATED:
-                assert found[identity][column] == pytest.approx(value, rel=1e-6), column
+                close = pytest.approx(value, rel=1e-6) if isinstance(value, float) else value
+                assert found[identity][column] == close, column
 
 
 def test_other_flags_are_refused_and_growing_an_axis_resumes(finished, start):
