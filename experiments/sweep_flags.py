@@ -8,7 +8,7 @@ from wfm_jax.evaluate.frames import TestSet
 from wfm_jax.signal.link import LinkConfig
 from wfm_jax.sweep import pipeline
 from wfm_jax.sweep.configuration import CHOICES, Configuration, product
-from wfm_jax.sweep.engine import SweepSettings
+from wfm_jax.sweep.group import SweepSettings
 from wfm_jax.train.losses import TaskWeights
 
 _PIPELINES = flags.DEFINE_list(

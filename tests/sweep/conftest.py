@@ -8,7 +8,7 @@ import pytest
 from wfm_jax.evaluate.frames import TestSet
 from wfm_jax.model import ModelConfig, build, preset
 from wfm_jax.signal.link import LinkConfig
-from wfm_jax.sweep.engine import SweepSettings
+from wfm_jax.sweep.group import SweepSettings
 from wfm_jax.train.teacher import Teacher
 
 LINK = LinkConfig(

@@ -11,7 +11,7 @@ from wfm_jax import compress
 from wfm_jax.sweep import cohort as cohorts
 from wfm_jax.sweep import compression, stages
 from wfm_jax.sweep.configuration import Configuration
-from wfm_jax.sweep.engine import Group
+from wfm_jax.sweep.group import Group
 
 POINT = {"sparsity": 0.75, "weight_bits": 4, "steps": 5}
 

@@ -1,13 +1,6 @@
-"""What a model loses by compression, and what it costs: the numbers of a result row.
+"""What a model is worth and what it costs, measured on frozen test frames.
 
-``frames`` (frozen test frames), ``scores`` and ``classical`` (what is measured of each frame),
-``many`` (many configurations, one compiled program), ``metrics``, ``snr_loss``, ``retention`` and
-``intervals`` (from frames' scores to numbers with intervals), ``quality`` (a row's columns),
-``products`` and ``cost`` (operations and bytes), ``curves`` (scores over SNR, K and
-constellation). Import the file you need:
-
-    frames_ = many.draw_frames(frames.TestSet(config.link, seed=0), (10.0, 15.0, 20.0))
-    scorer = many.make_scorer(config, apply, frames_)
-    weights = intervals.resample_weights(frames_.test_set.strata, seed=0)
-    rows = [quality.quality_columns(scored, weights) for scored in many.score_many(scorer, stacked)]
+``frames`` (the test set), ``scores`` (per frame), ``metrics``, ``intervals``, ``retention``,
+``snr_loss``, ``quality`` (columns of a row), ``cost`` and ``products`` (parameters, operations,
+bytes), ``classical`` (reference receivers), ``many`` (configurations by one program), ``curves``.
 """

@@ -1,1 +1,7 @@
-""""""
+"""The engine that composes all rooms: many compression configurations in one compiled program.
+
+``pipeline`` and ``configuration`` (what is asked), ``compression`` and ``stages`` (P and Q),
+``cohort`` (configurations side by side), ``group`` (one training program), ``engine`` (nothing
+lost), ``measure`` (rows), ``contrasts`` and ``yardstick`` (what is compared), ``study`` (from flags
+to read-out).
+"""

@@ -24,8 +24,10 @@ from wfm_jax.results.tables import print_table
 from wfm_jax.results.verdict import closing_paragraph
 from wfm_jax.sweep import contrasts
 from wfm_jax.sweep.configuration import Configuration
-from wfm_jax.sweep.engine import ROWS, SweepSettings, run_sweep
+from wfm_jax.sweep.engine import ROWS, run_sweep
+from wfm_jax.sweep.group import SweepSettings
 from wfm_jax.sweep.measure import Examiner, load_scores
+from wfm_jax.sweep.yardstick import Line, print_yardstick, yardstick
 from wfm_jax.train.interrupt import StopRequest
 from wfm_jax.train.teacher import Teacher, TeacherSettings, load_teacher, train_teacher
 
@@ -105,9 +107,9 @@ def run_study(
             stored = _sweep(study, teacher, run, progress, stop, began)
         finally:
             progress.close()
-        found = publish(study, stored, run.path)
+        found, lines = publish(study, stored, run.path)
         if console is not None:
-            read_out(stored, found, console)
+            read_out(stored, found, lines, console)
         return stored
 
 
@@ -143,8 +145,12 @@ def _sweep(
 
 def publish(
     study: Study, stored: Sequence[dict[str, Any]], folder: pathlib.Path
-) -> list[dict[str, Any]]:
-    """Writes what is derived from the rows: Parquet, curves, picture, text; returns contrasts."""
+) -> tuple[list[dict[str, Any]], list[Line]]:
+    """Writes what is derived from the rows: Parquet, curves, picture, text.
+
+    Returns:
+        Contrasts and yardstick lines, for :func:`read_out`.
+    """
     rows.write_parquet(at_every_point(stored, study.configurations), folder / PARQUET)
     curves: list[dict[str, Any]] = []
     for row in stored:
@@ -159,15 +165,21 @@ def publish(
     contrasts.write_contrasts(found, folder / CONTRASTS)
     pareto_picture(stored, folder / PICTURE)
     text = io.StringIO()
-    read_out(stored, found, Console(file=text, width=100))
+    lines = yardstick(folder, study.test_set)
+    read_out(stored, found, lines, Console(file=text, width=100))
     atomic.write_bytes(folder / SUMMARY, text.getvalue().encode())
-    return found
+    return found, lines
 
 
 def read_out(
-    stored: Sequence[dict[str, Any]], found: Sequence[dict[str, Any]], console: Console
+    stored: Sequence[dict[str, Any]],
+    found: Sequence[dict[str, Any]],
+    lines: Sequence[Line],
+    console: Console,
 ) -> None:
-    """Prints the table, the contrasts and the closing paragraph."""
+    """Prints the teacher's yardstick, the table, the contrasts and the closing paragraph."""
+    print_yardstick(lines, console)
+    console.print()
     print_table(stored, console)
     console.print()
     if found:
