@@ -25,10 +25,10 @@ smoke: install  ## the smallest sweep that runs every part
 	$(PY) -m experiments.sweep --flagfile=experiments/presets/smoke.flags --workdir=runs/smoke
 
 test: $(VENV)/.dev  ## everything in under ten minutes on two cores
-	$(PY) -m pytest -m "not slow"
+	$(PY) -m pytest -m "not slow" --numprocesses=auto --dist=loadfile --durations=10
 
 test-all: $(VENV)/.dev  ## the studies that take minutes, too
-	$(PY) -m pytest
+	$(PY) -m pytest --numprocesses=auto --dist=loadfile --durations=10
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .

@@ -33,7 +33,7 @@ class Line(NamedTuple):
     bits_per_symbol: int
     ber: tuple[float, ...]
     behind_lmmse_db: float
-    amc_accuracy: tuple[float, float]
+    amc_accuracy: tuple[float, ...]
 
 
 def yardstick(folder: str | os.PathLike, test_set: TestSet) -> list[Line]:
