@@ -21,6 +21,8 @@ def parse(argv: Sequence[str]) -> list[str]:
     """Parses flags; a bad one is a line on stderr and exit code 2."""
     try:
         rest = flags.FLAGS(list(argv), known_only=False)
+    except SystemExit:  # --help has been printed; absl ends it with 1
+        sys.exit(0)
     except (flags.Error, OSError) as error:
         refuse(error)
     if len(rest) > 1:

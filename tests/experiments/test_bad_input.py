@@ -98,6 +98,15 @@ def test_a_file_in_the_folders_place_is_named(refused, tmp_path):
     assert "is a file" in refused(workdir=tmp_path / "file")
 
 
+@pytest.mark.parametrize("main", [sweep, pretrain])
+def test_help_says_what_it_does_and_ends_with_zero(monkeypatch, capsys, main):
+    monkeypatch.setattr(sys, "argv", [main.__file__, "--help"])
+    with flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
+        launch(main.main)
+    assert ended.value.code == 0
+    assert "--workdir" in capsys.readouterr().out
+
+
 def test_the_folder_must_be_given(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["sweep.py"])
     with flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:

@@ -73,9 +73,9 @@ def _losses(group: Group, teacher: Row) -> list[str]:
 
 def _orders(groups: list[Group]) -> str:
     """Best and runner-up among the orders of P, Q and KD, else of P and Q, at each point."""
-    found = []
-    for members in comparable(groups):
-        for stages in (["KD", "P", "Q"], ["P", "Q"]):
+    for stages in (["KD", "P", "Q"], ["P", "Q"]):
+        found = []
+        for members in comparable(groups):
             orders = _best([g for g in members if sorted(naming.stages(g.row)) == stages])
             if len(orders) > 1:
                 best, second = orders[:2]
@@ -84,8 +84,9 @@ def _orders(groups: list[Group]) -> str:
                     f"{naming.pipeline_name(second.row)} ({_short(second)}), "
                     f"{_verdict(best, second)}"
                 )
-                break
-    return _listing("Order:", found, "No two orders were run at the same setting.")
+        if found:
+            return _listing("Order:", found, "")
+    return "No two orders were run at the same setting."
 
 
 def _distillation(groups: list[Group]) -> str:

@@ -59,12 +59,12 @@ def print_yardstick(
     lines: Sequence[Line], console: Console, constellations: Sequence[int] = (4, 6)
 ) -> None:
     """Prints BER of 16- and 64-QAM, the distance to LMMSE, and accuracy, a row an SNR."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     table.title = "The teacher beside classical receivers: bit error rates over SNR"
-    columns: list[str] = ["SNR dB"]
+    columns: list[str] = ["SNR\ndB"]
     for m in constellations:
-        columns += [f"{2**m}-QAM", "LS", "LMMSE", "genie", "behind"]
-    for heading in [*columns, "AMC %", "likel."]:
+        columns += [f"{2**m}-QAM\nteacher", "\nLS", "\nLMMSE", "\ngenie", "behind\nLMMSE"]
+    for heading in [*columns, "AMC %\nteacher", "AMC %\nlikel."]:
         table.add_column(heading, justify="right", no_wrap=True)
     by_snr: dict[float, dict[int, Line]] = {}
     for line in lines:
@@ -72,7 +72,10 @@ def print_yardstick(
     for snr_db, of in by_snr.items():
         cells: list[Any] = [f"{snr_db:g}"]
         for m in constellations:
-            cells += [*(f"{ber:.4f}" for ber in of[m].ber), f"{of[m].behind_lmmse_db:+.2f}"]
+            cells += [
+                *(f"{ber:.4f}".lstrip("0") for ber in of[m].ber),
+                f"{of[m].behind_lmmse_db:+.2f}",
+            ]
         accuracy = of[constellations[0]].amc_accuracy
         table.add_row(*cells, *(f"{100 * share:.1f}" for share in accuracy))
     console.print(table)
