@@ -7,7 +7,7 @@ the three pipelines of the recovery claim.
 import jax
 import pytest
 
-from wfm_jax.evaluate.frames import TestSet
+from wfm_jax.evaluate import frames
 from wfm_jax.model import preset
 from wfm_jax.sweep import contrasts
 from wfm_jax.sweep.configuration import Configuration
@@ -23,7 +23,7 @@ PIPELINES = ("P-Q", "P-Q-KD", "P-Q-FT")
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     model = preset("nano")
-    test_set = TestSet(model.link, seed=1)
+    test_set = frames.TestSet(model.link, seed=1)
     study = Study(
         configurations=[
             Configuration(p, sparsity=0.75, weight_bits=4, steps=200) for p in PIPELINES
