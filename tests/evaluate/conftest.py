@@ -1,25 +1,18 @@
 """A link so small that hundreds of its frames take seconds, and scores made by hand."""
 
+import dataclasses
+
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests import small
 from wfm_jax.evaluate import frames, many, scores
 from wfm_jax.evaluate.scores import FrameScores, Scored
 from wfm_jax.model import build, preset
-from wfm_jax.signal import link, receivers
+from wfm_jax.signal import receivers
 
-LINK = link.LinkConfig(
-    n_symbols=4,
-    n_subcarriers=16,
-    sample_rate_hz=10e6,
-    cp_samples=8,
-    n_taps=5,
-    pilot_symbols=(0, 2),
-    max_timing_offset=3,
-    n_sinusoids=4,
-)
+LINK = dataclasses.replace(small.LINK, n_sinusoids=4)
 SNRS_DB = (10.0, 15.0, 20.0)
 
 
@@ -45,12 +38,7 @@ def pico():
     """Config, apply and parameters of a model with every parameter away from its start."""
     config = preset("pico", LINK)
     apply, params = build(config, jax.random.key(0))
-    leaves, treedef = jax.tree.flatten(params)
-    moved = [
-        jnp.asarray(w + 0.1 * np.random.default_rng(i).normal(size=w.shape), jnp.float32)
-        for i, w in enumerate(leaves)
-    ]
-    return config, apply, treedef.unflatten(moved)
+    return config, apply, small.moved(params, 0.1)
 
 
 @pytest.fixture(scope="session")

@@ -3,28 +3,15 @@
 import functools
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 import pytest
 
+from tests import small
 from wfm_jax.model import build, preset, sample_batch
-from wfm_jax.signal import link
-
-LINK = link.LinkConfig(
-    n_symbols=4,
-    n_subcarriers=16,
-    sample_rate_hz=10e6,
-    cp_samples=8,
-    n_taps=5,
-    pilot_symbols=(0, 2),
-    max_timing_offset=3,
-    n_sinusoids=2,
-)
 
 
 @pytest.fixture(scope="session")
 def config():
-    return preset("pico", LINK)
+    return preset("pico", small.LINK)
 
 
 @pytest.fixture(scope="session")
@@ -36,10 +23,7 @@ def built(config):
 @pytest.fixture(scope="session")
 def teacher_params(built):
     """Parameters that are all away from their start."""
-    leaves, treedef = jax.tree.flatten(built[1])
-    rng = np.random.default_rng(1)
-    moved = [jnp.asarray(w + 0.05 * rng.normal(size=w.shape), jnp.float32) for w in leaves]
-    return treedef.unflatten(moved)
+    return small.moved(built[1], 0.05)
 
 
 @pytest.fixture(scope="session")
