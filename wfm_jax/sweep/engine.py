@@ -150,6 +150,7 @@ def _run_cohort(
     saved = time.monotonic()
     while not cohort.finished:
         if at == 0:
+            progress.say(f"{group.name}: pruning and quantizing up to the next training stage")
             cohort = cohorts.prepare_round(cohort)
         recipes, length = cohorts.recipes(cohort), cohorts.round_steps(cohort)
         n_training = int(jnp.sum(jnp.asarray(recipes.total_steps) > 0))

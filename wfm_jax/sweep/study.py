@@ -126,7 +126,7 @@ def _sweep(
         "device": ", ".join(devices()),
         "versions": " ".join(f"{name}={version}" for name, version in versions().items()),
     }
-    # Before anything is measured: a torn last row is cut off, and said so.
+    progress.say("scoring the teacher, the null model and the classical receivers")
     examiner = Examiner(teacher, study.test_set, run.path, provenance)
     compiles = run_sweep(
         study.configurations,
