@@ -103,6 +103,24 @@ def test_one_compile_a_static_group_whatever_the_number_of_configurations(
     assert sweep(others, tmp_path)[1] == {"same": 1}
 
 
+def test_seeds_train_on_their_own_data_with_the_same_program(sweep, tmp_path):
+    seeds = [Configuration("P-FT", sparsity=0.5, steps=5, seed=s) for s in (0, 1, 2)]
+    weights, compiles = sweep(seeds, tmp_path)
+    assert compiles == {"same": 1}
+    one, two, _ = (weights[c.config_id] for c in seeds)
+    assert any(not np.array_equal(one[path], two[path]) for path in one)
+
+
+def test_width_holds_the_configurations_of_one_seed(teacher, settings):
+    def width(asked):
+        return GROUP("same", teacher, asked, settings).width
+
+    of_one_seed = [Configuration("P", sparsity=s / 100) for s in range(9)]
+    of_three = [dataclasses.replace(c, seed=s) for c in of_one_seed for s in (0, 1, 2)]
+    assert width(of_one_seed) == width(of_three) == 16
+    assert width(of_one_seed[:1]) == 8
+
+
 def _compiles(caplog):
     return sum("Finished XLA compilation of jit(chunk)" in r.getMessage() for r in caplog.records)
 

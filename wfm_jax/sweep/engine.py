@@ -99,9 +99,10 @@ def _cohorts(
     rest = list(pending)
     if saved := _saved_cohort(group, folder):
         members = [Configuration(**fields) for fields in saved["configurations"]]
-        if {c.config_id for c in members} & {c.config_id for c in pending}:
+        held = {c.config_id for c in members}
+        if held & {c.config_id for c in pending}:
             yield _Start(members, saved)
-            rest = [c for c in rest if c not in members]
+            rest = [c for c in rest if c.config_id not in held]
     for seed in dict.fromkeys(c.seed for c in rest):
         of_seed = [c for c in rest if c.seed == seed]
         for i in range(0, len(of_seed), group.width):

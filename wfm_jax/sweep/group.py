@@ -1,5 +1,6 @@
 """A static group: configurations of one architecture, and the one program that trains them."""
 
+import collections
 import dataclasses
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -42,8 +43,8 @@ class Group:
         name: ``same`` or ``smaller``.
         config: the students' architecture.
         apply: its forward pass.
-        width: of every cohort of this group, decided by all that the sweep asks for and so the
-            same after a resume.
+        width: of every cohort of this group: the most configurations of one seed, in eights.
+            Decided by all that the sweep asks for, and so the same after a resume.
         train: the compiled chunk of training.
         n_compiles: how often it was compiled in this process.
     """
@@ -59,7 +60,8 @@ class Group:
         self.config = teacher.config if name == "same" else smaller(teacher.config)
         self.apply, _ = build(self.config, jax.random.key(0))
         teacher_apply, _ = build(teacher.config, jax.random.key(0))
-        self.width = min(settings.max_width, -(-len(configurations) // 8) * 8)
+        most = max(collections.Counter(c.seed for c in configurations).values())
+        self.width = min(settings.max_width, -(-most // 8) * 8)
         trainer = Trainer(
             config=self.config,
             apply=self.apply,
