@@ -79,7 +79,7 @@ def test_wide_values_do_not_wrap(study):
     }
     lines = render([row if row["kind"] == "reference" else {**row, **wide} for row in study])
     assert longest(lines) <= 100
-    assert len(lines) == len(study) + 4
+    assert len(lines) == len(study) + 5  # with the line that explains the marks
     assert any("…" in line for line in lines)
 
 

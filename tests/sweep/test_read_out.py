@@ -5,10 +5,12 @@ import io
 import numpy as np
 from rich.console import Console
 
+from wfm_jax import compress
 from wfm_jax.evaluate.scores import FrameScores
+from wfm_jax.results.tables import print_table
 from wfm_jax.sweep import contrasts, yardstick
 from wfm_jax.sweep.configuration import Configuration, product
-from wfm_jax.sweep.measure import SCORES
+from wfm_jax.sweep.measure import SCORES, null_of
 from wfm_jax.sweep.study import at_every_point
 
 SNRS_DB = (10.0, 15.0, 20.0, 25.0)
@@ -80,3 +82,28 @@ def test_rows_stored_once_are_shown_at_every_point():
         (8, 0.5),
         (4, 0.75),
     ]
+
+
+def test_contrasts_never_pair_different_training(test_set, tmp_path):
+    rows = [row("P-Q-KD", learning_rate=1e-3), row("P-Q-FT", learning_rate=1e-4), row("P-Q")]
+    for r in rows:
+        write_scores(tmp_path, r["config_id"], test_set, 0.1)
+    pairs = {(c["a"], c["b"]) for c in contrasts.contrasts(rows, tmp_path, test_set)}
+    assert pairs == {("P-Q-KD", "P-Q"), ("P-Q-FT", "P-Q")}
+
+
+def test_latent_factors_are_marked_and_the_marks_explained():
+    marked = row("Q-P-KD") | {"score_on": "latent", "train_from": "latent"}
+    text = io.StringIO()
+    print_table([row("Q-P-KD"), marked], Console(file=text, width=100))
+    assert "Q-P-KD^~" in text.getvalue()
+    assert "^ P scored the latent weights" in text.getvalue()
+
+
+def test_the_null_model_loses_exactly_its_prunable_weights(teacher):
+    null, full = (compress.flatten(p) for p in (null_of(teacher.params), teacher.params))
+    for path, leaf in null.items():
+        if path.startswith("block_") and leaf.ndim == 2:
+            assert not np.any(leaf)
+        else:
+            assert leaf is full[path]

@@ -8,6 +8,12 @@ import numpy as np
 
 Row = Mapping[str, Any]
 REFERENCES = ("teacher", "null", "ls", "lmmse", "genie")
+MARKS = {
+    "+r": "ends in recovery steps",
+    "*": "from scratch",
+    "^": "P scored the latent weights",
+    "~": "trained from the latent weights",
+}
 DASH = "–"  # noqa: RUF001
 
 
@@ -38,10 +44,19 @@ def operating_point(row: Row) -> str:
 
 
 def pipeline_name(row: Row) -> str:
-    """The pipeline; ``+r``: it ends in recovery steps, ``*``: it was trained from scratch."""
-    recovery = "+r" if row.get("recovery_steps") else ""
-    scratch = "*" if row.get("init") == "scratch" else ""
-    return f"{row.get('pipeline') or DASH}{recovery}{scratch}"
+    """The pipeline and its marks, as in :data:`MARKS`."""
+    return (row.get("pipeline") or DASH) + "".join(marks(row))
+
+
+def marks(row: Row) -> list[str]:
+    """The marks of what is not at its default."""
+    present = (
+        bool(row.get("recovery_steps")),
+        row.get("init") == "scratch",
+        row.get("score_on") == "latent",
+        row.get("train_from") == "latent",
+    )
+    return [mark for mark, there in zip(MARKS, present, strict=True) if there]
 
 
 def point_name(row: Row) -> str:

@@ -53,6 +53,10 @@ def print_table(rows: Sequence[Row], console: Any = None) -> None:
         style = "red" if naming.diverged(row) else "bold" if rank == 1 else None
         table.add_row(*(field.text(row) for field in fields), mark, style=style)
     console.print(table)
+    seen = {mark for row in naming.configurations(rows) for mark in naming.marks(row)}
+    if seen:
+        meanings = (f"{mark} {words}" for mark, words in naming.MARKS.items() if mark in seen)
+        console.print("; ".join(meanings), style="dim", markup=False, highlight=False)
 
 
 def _fields(rows: Sequence[Row]) -> list[_Field]:

@@ -31,7 +31,8 @@ PAIRS = (
 )
 METRICS = {"amc_accuracy": metrics.amc_accuracy, "gmi_fraction": metrics.gmi_fraction}
 _POINT = ("sparsity", "weight_bits")
-_SAME = ("student", "init", "seed", "distribution", "bound", "group_size")
+_SAME = (*_POINT, "student", "init", "distribution", "scale", "bound", "group_size")
+_SAME_IF_BOTH = ("seed", "learning_rate", "steps", "recovery_steps", "temperature", "alpha")
 
 
 def contrasts(
@@ -97,19 +98,20 @@ def _cell(contrast: dict[str, Any], scale: float, digits: int) -> str:
 
 
 def _matches(rows: Sequence[dict[str, Any]]) -> Iterator[tuple[dict, dict]]:
-    def where(row: dict[str, Any]) -> tuple:
-        return tuple(row[column] for column in (*_POINT, *_SAME[:2], *_SAME[3:]))
-
     for first, second in PAIRS:
         of = {
-            name: [r for r in rows if r["pipeline"] == name and r["status"] == "ok"]
+            name: [r for r in rows if r["pipeline"] == name and r["status"] == "ok" and _plain(r)]
             for name in (first, second)
         }
-        for a in of[first]:
-            for b in of[second]:
-                seeds = {a["seed"], b["seed"]} - {None}
-                if where(a) == where(b) and len(seeds) <= 1 and _plain(a) and _plain(b):
-                    yield a, b
+        yield from ((a, b) for a in of[first] for b in of[second] if _comparable(a, b))
+
+
+def _comparable(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    """Whether two rows differ in the pipeline alone; a setting that one lacks cannot differ."""
+    same = all(a[column] == b[column] for column in _SAME)
+    return same and all(
+        a[column] == b[column] for column in _SAME_IF_BOTH if None not in (a[column], b[column])
+    )
 
 
 def _plain(row: dict[str, Any]) -> bool:
