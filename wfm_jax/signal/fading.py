@@ -1,42 +1,18 @@
-"""Rician tapped delay lines: K-factor, power delay profile, Doppler.
+"""Fading: gains of the rays of a Rician delay profile over time.
 
-One line-of-sight ray in the first tap over scattered taps,
+    a_l(t) = sqrt(K/(K+1)) s_l exp(j(phi + 2 pi f_D t cos theta)) + sqrt(p_l/(K+1)) g_l(t)
 
-    a_0(t) = sqrt(K/(K+1)) exp(j(phi + 2 pi f_D t cos theta_0)) + sqrt(p_0/(K+1)) g_0(t)
-    a_l(t) = sqrt(p_l/(K+1)) g_l(t),    sum_l p_l = 1,
-
-so K is the LOS power over **all** scattered power. Each g_l is a sum of sinusoids with complex
-Gaussian amplitudes and stratified random angles of arrival: at any time it is exactly CN(0, 1), and
-its autocorrelation over draws is exactly J0(2 pi f_D t) (Clarke 1968). The profile is normalised,
-never the draw: a draw of unit energy would not fade.
+with the specular amplitudes s_l and scattered powers p_l of a :class:`~wfm_jax.signal.profiles.
+Profile`, a random phase phi and the angle theta at which the LOS ray arrives. Each g_l is a sum of
+sinusoids with complex Gaussian amplitudes and stratified random angles of arrival: at any time it
+is exactly CN(0, 1), and its autocorrelation over draws is exactly J0(2 pi f_D t) (Clarke 1968).
 """
 
 import jax
 import jax.numpy as jnp
 
-
-def exponential_powers(decay_s: jax.Array, n_taps: int, spacing_s: float) -> jax.Array:
-    """Exponentially decaying tap powers of sum one: float32[..., n_taps] for decay_s[...]."""
-    delays_s = spacing_s * jnp.arange(n_taps, dtype=jnp.float32)
-    powers = jnp.exp(-delays_s / decay_s[..., None])
-    return powers / jnp.sum(powers, axis=-1, keepdims=True)
-
-
-def rms_delay_spread_s(
-    powers: jax.Array, delays_s: jax.Array, k_linear: jax.Array | float = 0.0
-) -> jax.Array:
-    """RMS delay spread of a profile, its LOS ray at the first delay included.
-
-    Args:
-        powers: float32[..., n_taps], scattered powers of sum one.
-        delays_s: float32[n_taps] or broadcast against ``powers``.
-        k_linear: LOS power over all scattered power, [...]; 0 is Rayleigh.
-    """
-    k = jnp.asarray(k_linear, jnp.float32)
-    excess_s = delays_s - delays_s[..., :1]
-    mean = jnp.sum(powers * excess_s, axis=-1) / (k + 1.0)
-    square = jnp.sum(powers * excess_s**2, axis=-1) / (k + 1.0)
-    return jnp.sqrt(jnp.maximum(square - mean**2, 0.0))
+from wfm_jax.signal import profiles
+from wfm_jax.signal.profiles import Profile
 
 
 def scattered(
@@ -46,9 +22,9 @@ def scattered(
 
     Args:
         key: typed PRNG key.
-        shape: leading shape of independent processes, for instance (batch, n_taps).
+        shape: leading shape of independent processes, for instance (batch, n_rays).
         phase: float32[..., n_times], 2 pi f_D t; broadcast against ``shape + (n_times,)``.
-        n_sinusoids: rays per process; 1 is exact for a channel that stands still.
+        n_sinusoids: waves per process; 1 is exact for a channel that stands still.
 
     Returns:
         complex64[*shape, n_times].
@@ -61,35 +37,40 @@ def scattered(
     return jnp.einsum("...n,...nt->...t", gains, rotation) / n_sinusoids**0.5
 
 
-def rician_taps(
+def ray_gains(
     key: jax.Array,
-    powers: jax.Array,
-    k_linear: jax.Array,
+    profile: Profile,
     doppler_hz: jax.Array,
+    arrival_rad: jax.Array,
     times_s: jax.Array,
     *,
     n_sinusoids: int = 8,
 ) -> jax.Array:
-    """Gains of a Rician tapped delay line.
+    """Gains of all rays over time: at samples, at OFDM symbols, at any times.
 
     Args:
         key: typed PRNG key.
-        powers: float32[batch, n_taps], scattered powers of sum one.
-        k_linear: float32[batch], LOS over all scattered power; 0 is Rayleigh.
+        profile: [batch] delay profiles.
         doppler_hz: float32[batch], maximal Doppler shift.
+        arrival_rad: float32[batch], angle between the LOS ray and the direction of motion.
         times_s: float32[n_times].
-        n_sinusoids: rays per scattered tap.
+        n_sinusoids: waves per scattered ray.
 
     Returns:
-        complex64[batch, n_times, n_taps]; the mean over draws of the sum of squares is one.
+        complex64[batch, n_times, n_rays]; the mean over draws of the sum of squares is one.
     """
-    key_scatter, key_phase, key_angle = jax.random.split(key, 3)
-    batch, n_taps = powers.shape
+    key_scatter, key_phase = jax.random.split(key)
+    specular, diffuse = profiles.shares(profile)
     doppler_phase = 2.0 * jnp.pi * doppler_hz[:, None] * times_s
-    gains = scattered(key_scatter, (batch, n_taps), doppler_phase[:, None, :], n_sinusoids)
-    taps = gains * jnp.sqrt(powers / (k_linear[:, None] + 1.0))[..., None]
-    start = jax.random.uniform(key_phase, (batch, 1), maxval=2.0 * jnp.pi)
-    arrival = jax.random.uniform(key_angle, (batch, 1), maxval=2.0 * jnp.pi)
-    ray = jnp.exp(1j * (start + doppler_phase * jnp.cos(arrival)))
-    ray = ray * jnp.sqrt(k_linear / (k_linear + 1.0))[:, None]
-    return jnp.moveaxis(taps.at[:, 0, :].add(ray), 1, 2)
+    gains = scattered(key_scatter, profile.scattered.shape, doppler_phase[:, None], n_sinusoids)
+    gains = gains * jnp.sqrt(profile.scattered * diffuse[:, None])[..., None]
+    start = jax.random.uniform(key_phase, doppler_hz.shape, maxval=2.0 * jnp.pi)
+    turn = jnp.exp(1j * (start[:, None] + doppler_phase * jnp.cos(arrival_rad)[:, None]))
+    still = profile.specular * jnp.sqrt(specular)[:, None]
+    return jnp.moveaxis(gains, 1, 2) + turn[..., None] * still[:, None]
+
+
+def block_gains(key: jax.Array, profile: Profile, *, n_sinusoids: int = 1) -> jax.Array:
+    """Gains of a channel that stands still, complex64[batch, n_rays]: block fading."""
+    still = jnp.zeros(profile.k_linear.shape, jnp.float32)
+    return ray_gains(key, profile, still, still, jnp.zeros(1), n_sinusoids=n_sinusoids)[:, 0]

@@ -2,18 +2,23 @@
 
 Everything runs inside one jitted program, in the time domain: bits, symbols, OFDM with cyclic
 prefix, a tapped delay line applied sample by sample, noise, and back to the grid. All views are
-therefore of the same draw, noise and prefix included.
+therefore of the same draw, noise and prefix included, and so is the interference where the prefix
+is too short.
 """
 
 import dataclasses
 import functools
+import math
+import warnings
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from wfm_jax.signal import factory, fading, mixed_qam, ofdm, qam
+from wfm_jax.signal import channel, fading, mixed_qam, ofdm, offsets, profiles, qam
+from wfm_jax.signal.factory import FACTORY_HALL
+from wfm_jax.signal.propagation import Propagation, Scenario
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,36 +26,49 @@ class LinkConfig:
     """A link, static: a different one is a different program.
 
     Attributes:
-        n_symbols, n_subcarriers: size of the resource grid (the FFT uses every subcarrier).
-        sample_rate_hz: subcarrier spacing times ``n_subcarriers``.
+        n_symbols, n_subcarriers: size of the resource grid.
+        sample_rate_hz: subcarrier spacing times the FFT's size.
         cp_samples: length of the cyclic prefix.
-        n_taps: sample-spaced taps of the delay line.
+        fft_size: at least ``n_subcarriers``, the rest is guard band; None uses every subcarrier.
         pilot_symbols, pilot_spacing: OFDM symbols that carry a comb of pilots, and its spacing.
         bits_per_symbol: the constellations a frame's modulation is drawn from.
         snr_db_range: the nominal SNR is uniform between these.
-        max_timing_offset: the receiver's window starts up to this many samples early, inside the
-            prefix; uniform over whole samples. ``cp_samples - n_taps + 1`` at most.
-        scenario: distribution of K, delay spread, LOS and speed.
-        n_sinusoids: rays per scattered tap.
+        max_timing_offset: the receiver's window starts up to this many samples early; uniform over
+            whole samples, or over all numbers with ``fractional_timing``.
+        fractional_timing: timing offsets between samples, too.
+        max_carrier_offset_hz: the receiver's oscillator is off by up to this, either way.
+        scenario: distribution of profile, K, LOS and speed.
+        n_sinusoids: waves per scattered ray.
+        fading_within_symbols: the channel moves from sample to sample, not from symbol to symbol;
+            its label is then the mean over a symbol's FFT window.
+        filter_half_width: of the interpolation filter for delays off the sample grid, in samples; a
+            scenario whose delays are on the grid needs none (``n_filter``).
     """
 
     n_symbols: int = 8
     n_subcarriers: int = 32
     sample_rate_hz: float = 20e6
     cp_samples: int = 16
-    n_taps: int = 10
+    fft_size: int | None = None
     pilot_symbols: tuple[int, ...] = (1, 6)
     pilot_spacing: int = 2
     bits_per_symbol: tuple[int, ...] = (2, 4, 6, 8)
     snr_db_range: tuple[float, float] = (0.0, 30.0)
     max_timing_offset: int = 6
-    scenario: factory.Scenario = factory.FACTORY_HALL
+    fractional_timing: bool = False
+    max_carrier_offset_hz: float = 0.0
+    scenario: Scenario = FACTORY_HALL
     n_sinusoids: int = 8
+    fading_within_symbols: bool = False
+    filter_half_width: int = channel.FILTER_HALF_WIDTH
 
     def __post_init__(self):
-        for name in ("n_symbols", "n_subcarriers", "sample_rate_hz", "n_taps", "n_sinusoids"):
-            if getattr(self, name) <= 0:
+        for name in ("n_symbols", "n_subcarriers", "sample_rate_hz", "n_sinusoids"):
+            if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        for name in ("cp_samples", "max_timing_offset", "max_carrier_offset_hz"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
         for m in self.bits_per_symbol:
             qam.check_bits_per_symbol(m)
         if not self.bits_per_symbol or list(self.bits_per_symbol) != sorted(
@@ -75,34 +93,73 @@ class LinkConfig:
                 f"pilot_symbols={self.pilot_symbols} with pilot_spacing={self.pilot_spacing} leave "
                 "no resource element for data"
             )
-        if self.cp_samples > self.n_subcarriers:
+        if self.n_fft < self.n_subcarriers:
             raise ValueError(
-                f"cp_samples must be at most n_subcarriers={self.n_subcarriers}, "
-                f"got {self.cp_samples}"
+                f"fft_size must be at least n_subcarriers={self.n_subcarriers}, got {self.fft_size}"
             )
-        spare = self.cp_samples - self.n_taps + 1
-        if spare < 0:
+        if self.cp_samples > self.n_fft:
             raise ValueError(
-                f"cp_samples={self.cp_samples} is shorter than the profile by {-spare} samples "
-                f"(n_taps={self.n_taps})"
+                f"cp_samples must be at most the FFT's size {self.n_fft}, got {self.cp_samples}"
             )
-        if not 0 <= self.max_timing_offset <= spare:
-            raise ValueError(
-                f"max_timing_offset must be in 0...{spare} (inside the cyclic prefix), "
-                f"got {self.max_timing_offset}"
-            )
+        if self.filter_half_width < 1:
+            raise ValueError(f"filter_half_width must be positive, got {self.filter_half_width}")
         low, high = self.snr_db_range
         if not low <= high:
             raise ValueError(f"snr_db_range must be (low, high) with low <= high, got {low, high}")
+        missing = self.n_taps - 1 - self.cp_samples
+        if missing > 0:
+            warnings.warn(
+                f"cp_samples={self.cp_samples} is shorter than the channel by {missing} samples "
+                f"(longest delay {self.scenario.longest_delay_s * 1e9:.0f} ns, interpolation "
+                f"filter {2 * self.n_filter}, timing offset {self.max_timing_offset} samples): "
+                "OFDM symbols interfere",
+                stacklevel=3,
+            )
 
     @property
     def sample_s(self) -> float:
         return 1.0 / self.sample_rate_hz
 
     @property
+    def n_fft(self) -> int:
+        """Size of the FFT."""
+        return self.fft_size or self.n_subcarriers
+
+    @property
+    def symbol_samples(self) -> int:
+        """Samples of an OFDM symbol with its prefix."""
+        return self.n_fft + self.cp_samples
+
+    @property
     def symbol_s(self) -> float:
         """Duration of an OFDM symbol with its prefix."""
-        return (self.n_subcarriers + self.cp_samples) * self.sample_s
+        return self.symbol_samples * self.sample_s
+
+    @property
+    def n_samples(self) -> int:
+        """Samples of a frame."""
+        return self.n_symbols * self.symbol_samples
+
+    @property
+    def frequencies_hz(self) -> np.ndarray:
+        """Of the subcarriers, relative to the carrier: float64[n_subcarriers]."""
+        return ofdm.subcarrier_frequencies_hz(self.n_subcarriers, self.sample_rate_hz / self.n_fft)
+
+    @property
+    def n_filter(self) -> int:
+        """Half width of the interpolation filter in use: 0 where all delays are on the grid."""
+        grid_s = self.scenario.delay_grid_s
+        on_grid = grid_s is not None and (
+            math.isinf(grid_s) or _is_whole(grid_s * self.sample_rate_hz)
+        )
+        return 0 if on_grid and not self.fractional_timing else self.filter_half_width
+
+    @property
+    def n_taps(self) -> int:
+        """Sample-spaced taps of the channel with filter and timing offset: from the first to the
+        last tap that can be reached."""
+        longest = self.scenario.longest_delay_s * self.sample_rate_hz + self.max_timing_offset
+        return math.ceil(longest - 1e-3) + 1 + 2 * self.n_filter
 
     @property
     def max_bits_per_symbol(self) -> int:
@@ -130,23 +187,25 @@ class Draw(NamedTuple):
     """What is drawn of each link before bits and noise; every entry has a leading [batch].
 
     ``modulation`` int32 indexes ``LinkConfig.bits_per_symbol``; ``snr_db`` is nominal:
-    n0 = 10^(-snr_db/10) for a channel of unit mean power.
+    n0 = 10^(-snr_db/10) for a channel of unit mean power; ``timing_offset`` is in samples.
     """
 
     modulation: jax.Array
     snr_db: jax.Array
     timing_offset: jax.Array
-    propagation: factory.Propagation
+    carrier_offset_hz: jax.Array
+    propagation: Propagation
 
 
 class Frame(NamedTuple):
     """Received frames: paired views of one draw, and exact labels.
 
     Views:
-        iq: complex64[batch, n_symbols * (n_subcarriers + cp_samples)], time samples with prefix.
+        iq: complex64[batch, n_samples], time samples with prefix.
         grid: complex64[batch, n_symbols, n_subcarriers], received resource elements.
         csi: complex64[batch, n_pilot_symbols, n_subcarriers / pilot_spacing], LS at the pilots.
-        spectrogram: float32[batch, n_windows, n_subcarriers], log power of ``iq`` in dB.
+        spectrogram: float32[batch, n_windows, n_subcarriers], log power of ``iq`` in dB, in the
+            subcarriers' order.
 
     Labels:
         modulation: int32[batch], index into ``LinkConfig.bits_per_symbol``.
@@ -176,14 +235,21 @@ class Frame(NamedTuple):
 
 
 def draw_links(config: LinkConfig, *, key: jax.Array, batch_size: int) -> Draw:
-    """Draws modulation, SNR, timing and propagation of ``batch_size`` independent links."""
-    key_mod, key_snr, key_time, key_prop = jax.random.split(key, 4)
+    """Draws modulation, SNR, offsets and propagation of ``batch_size`` independent links."""
+    key_mod, key_snr, key_time, key_carrier, key_prop = jax.random.split(key, 5)
     low, high = config.snr_db_range
+    latest = config.max_timing_offset
+    if config.fractional_timing:
+        timing = jax.random.uniform(key_time, (batch_size,), maxval=latest)
+    else:
+        timing = jax.random.randint(key_time, (batch_size,), 0, latest + 1).astype(jnp.float32)
     return Draw(
         modulation=jax.random.randint(key_mod, (batch_size,), 0, len(config.bits_per_symbol)),
         snr_db=jax.random.uniform(key_snr, (batch_size,), minval=low, maxval=high),
-        timing_offset=jax.random.randint(key_time, (batch_size,), 0, config.max_timing_offset + 1),
-        propagation=factory.draw_propagation(config.scenario, key=key_prop, batch_size=batch_size),
+        timing_offset=timing,
+        carrier_offset_hz=config.max_carrier_offset_hz
+        * jax.random.uniform(key_carrier, (batch_size,), minval=-1.0),
+        propagation=config.scenario.draw(key=key_prop, batch_size=batch_size),
     )
 
 
@@ -203,36 +269,60 @@ def transmit(config: LinkConfig, draw: Draw, *, key: jax.Array) -> Frame:
     symbols = mixed_qam.modulate(bits, draw.modulation, config.bits_per_symbol)
     sent = ofdm.place(symbols, config.pilots, config.pilot_mask)
 
-    prop = draw.propagation
-    powers = fading.exponential_powers(prop.decay_s, config.n_taps, config.sample_s)
-    times_s = config.symbol_s * jnp.arange(config.n_symbols, dtype=jnp.float32)
-    taps = fading.rician_taps(
-        key_taps, powers, prop.k_linear, prop.doppler_hz, times_s, n_sinusoids=config.n_sinusoids
-    )
-    taps = _delay(taps, draw.timing_offset, config.n_taps + config.max_timing_offset)
+    taps = draw_taps(config, draw, key=key_taps)
+    samples = channel.apply_taps(ofdm.to_time(sent, config.cp_samples, config.n_fft), taps)
+    if config.max_carrier_offset_hz:
+        samples = offsets.carrier_offset(samples, draw.carrier_offset_hz, config.sample_s)
     n0 = 10.0 ** (-draw.snr_db / 10.0)
-    samples = _filter(ofdm.to_time(sent, config.cp_samples), taps)
     noise = jax.random.normal(key_noise, samples.shape, jnp.complex64)
     iq = samples + noise * jnp.sqrt(n0)[:, None]
-    grid = ofdm.to_grid(iq, config.n_symbols, config.cp_samples)
-    channel = ofdm.frequency_response(taps, config.n_subcarriers)
+    grid = ofdm.to_grid(iq, config.n_symbols, config.cp_samples, config.n_subcarriers)
+    response = ofdm.tap_response(_symbol_taps(config, taps), config.n_subcarriers, config.n_fft)
 
-    delays_s = config.sample_s * jnp.arange(config.n_taps, dtype=jnp.float32)
-    power = jnp.mean(jnp.square(jnp.abs(channel)), axis=(1, 2))
+    prop = draw.propagation
+    power = jnp.mean(jnp.square(jnp.abs(response)), axis=(1, 2))
     return Frame(
         iq=iq,
         grid=grid,
         csi=ls_at_pilots(config, grid),
-        spectrogram=spectrogram(iq, config.n_subcarriers),
+        spectrogram=spectrogram(iq, config.n_fft, config.n_subcarriers),
         modulation=draw.modulation,
         bits=bits,
-        channel=channel,
+        channel=response,
         k_db=prop.k_db,
-        delay_spread_s=fading.rms_delay_spread_s(powers, delays_s, prop.k_linear),
+        delay_spread_s=profiles.rms_delay_spread_s(prop.profile),
         snr_db=10.0 * jnp.log10(power / n0),
         los=prop.los,
         n0=n0,
         doppler_hz=prop.doppler_hz,
+    )
+
+
+def draw_taps(config: LinkConfig, draw: Draw, *, key: jax.Array) -> jax.Array:
+    """Draws the fading and projects it on sample-spaced taps.
+
+    Returns:
+        complex64[batch, n_times, n_taps], ``n_times`` the frame's OFDM symbols, or its samples with
+        ``fading_within_symbols``. Tap i is at the delay i - ``n_filter`` samples.
+    """
+    n_times = config.n_samples if config.fading_within_symbols else config.n_symbols
+    times_s = config.n_samples / n_times * config.sample_s * jnp.arange(n_times)
+    prop = draw.propagation
+    gains = fading.ray_gains(
+        key,
+        prop.profile,
+        prop.doppler_hz,
+        prop.arrival_rad,
+        times_s,
+        n_sinusoids=config.n_sinusoids,
+    )
+    delays_s = offsets.window_offset(prop.profile.delays_s, draw.timing_offset, config.sample_s)
+    return channel.sample_taps(
+        gains,
+        delays_s,
+        sample_s=config.sample_s,
+        n_taps=config.n_taps,
+        half_width=config.n_filter,
     )
 
 
@@ -265,36 +355,28 @@ def ls_at_pilots(config: LinkConfig, grid: jax.Array) -> jax.Array:
     return received / config.pilots.reshape(len(config.pilot_symbols), n_comb)
 
 
-def spectrogram(iq: jax.Array, n_bins: int) -> jax.Array:
-    """Log power in dB of Hann-windowed FFTs of ``n_bins`` samples, 3/4 of a window apart.
+def spectrogram(iq: jax.Array, fft_size: int, n_subcarriers: int) -> jax.Array:
+    """Log power in dB of Hann-windowed FFTs of ``fft_size`` samples, 3/4 of a window apart.
 
     Returns:
-        float32[batch, n_windows, n_bins]; windows do not follow the OFDM symbols' borders.
+        float32[batch, n_windows, n_subcarriers], the bins around the middle in rising order of
+        frequency; windows do not follow the OFDM symbols' borders.
     """
-    hop = 3 * n_bins // 4
-    n_windows = (iq.shape[-1] - n_bins) // hop + 1
-    index = hop * np.arange(n_windows)[:, None] + np.arange(n_bins)
-    window = np.hanning(n_bins + 1)[:-1].astype(np.float32)
-    spectrum = jnp.fft.fft(iq[:, index] * window, axis=-1, norm="ortho")
+    hop = 3 * fft_size // 4
+    n_windows = (iq.shape[-1] - fft_size) // hop + 1
+    index = hop * np.arange(n_windows)[:, None] + np.arange(fft_size)
+    window = np.hanning(fft_size + 1)[:-1].astype(np.float32)
+    windowed = (iq[:, index] * window).reshape(iq.shape[0], -1)
+    spectrum = ofdm.to_grid(windowed, n_windows, 0, n_subcarriers)
     return 10.0 * jnp.log10(jnp.square(jnp.abs(spectrum)) + 1e-12)
 
 
-def _delay(taps: jax.Array, offset: jax.Array, length: int) -> jax.Array:
-    """Delays taps [batch, n_symbols, n_taps] by whole samples into [batch, n_symbols, length]."""
-    source = np.arange(length) - offset[:, None]
-    inside = (source >= 0) & (source < taps.shape[-1])
-    source = jnp.clip(source, 0, taps.shape[-1] - 1)[:, None, :]
-    return jnp.where(inside[:, None, :], jnp.take_along_axis(taps, source, axis=-1), 0.0)
+def _symbol_taps(config: LinkConfig, taps: jax.Array) -> jax.Array:
+    """Taps of each OFDM symbol [batch, n_symbols, n_taps]: their mean over its FFT window."""
+    per_symbol = taps.reshape(taps.shape[0], config.n_symbols, -1, taps.shape[-1])
+    window = per_symbol[:, :, config.cp_samples :] if config.fading_within_symbols else per_symbol
+    return jnp.mean(window, axis=2)
 
 
-def _filter(samples: jax.Array, taps: jax.Array) -> jax.Array:
-    """Applies taps [batch, n_symbols, n_taps], constant over an OFDM symbol, to
-    [batch, n_symbols * length]."""
-    batch, n_symbols, n_taps = taps.shape
-    padded = jnp.pad(samples, ((0, 0), (n_taps - 1, 0)))
-    received = jnp.zeros((batch, n_symbols, samples.shape[1] // n_symbols), samples.dtype)
-    for delay in range(n_taps):
-        start = n_taps - 1 - delay
-        shifted = padded[:, start : start + samples.shape[1]].reshape(received.shape)
-        received = received + taps[..., delay, None] * shifted
-    return received.reshape(samples.shape)
+def _is_whole(x: float) -> bool:
+    return abs(x - round(x)) < 1e-6

@@ -1,7 +1,8 @@
 """OFDM: the resource grid, its pilots, cyclic prefix, and the way between time and frequency.
 
-Subcarrier k of the grid is bin k of the unitary FFT, so noise of variance n0 per sample is noise of
-variance n0 per resource element.
+Subcarriers are in rising order of frequency, the carrier in the middle: subcarrier k of n is at
+(k - n // 2) times the spacing. The FFT is unitary, so noise of variance n0 per sample is noise of
+variance n0 per resource element. An FFT larger than the grid leaves a guard band on both sides.
 """
 
 import jax
@@ -41,21 +42,56 @@ def place(data: jax.Array, pilots: np.ndarray, mask: np.ndarray) -> jax.Array:
     return joined[:, order].reshape(data.shape[0], *mask.shape)
 
 
-def to_time(grid: jax.Array, cp_samples: int) -> jax.Array:
-    """Grid complex64[batch, n_symbols, n] to samples complex64[batch, n_symbols * (n + cp)]."""
-    samples = jnp.fft.ifft(grid, axis=-1, norm="ortho")
-    samples = jnp.concatenate([samples[..., samples.shape[-1] - cp_samples :], samples], axis=-1)
+def subcarrier_frequencies_hz(n_subcarriers: int, spacing_hz: float) -> np.ndarray:
+    """Frequencies of the grid's subcarriers relative to the carrier, float64[n_subcarriers]."""
+    return spacing_hz * (np.arange(n_subcarriers) - n_subcarriers // 2)
+
+
+def to_time(grid: jax.Array, cp_samples: int, fft_size: int | None = None) -> jax.Array:
+    """Grid to samples with cyclic prefix.
+
+    Args:
+        grid: complex64[batch, n_symbols, n_subcarriers].
+        cp_samples: length of the prefix, at most ``fft_size``.
+        fft_size: at least ``n_subcarriers``; what is more is guard band on both sides.
+
+    Returns:
+        complex64[batch, n_symbols * (fft_size + cp_samples)].
+    """
+    n_subcarriers = grid.shape[-1]
+    fft_size = fft_size or n_subcarriers
+    low = fft_size // 2 - n_subcarriers // 2
+    high = fft_size - n_subcarriers - low
+    bins = jnp.fft.ifftshift(jnp.pad(grid, ((0, 0), (0, 0), (low, high))), axes=-1)
+    samples = jnp.fft.ifft(bins, axis=-1, norm="ortho")
+    samples = jnp.concatenate([samples[..., fft_size - cp_samples :], samples], axis=-1)
     return samples.reshape(samples.shape[0], -1)
 
 
-def to_grid(samples: jax.Array, n_symbols: int, cp_samples: int) -> jax.Array:
-    """Samples complex64[batch, n_symbols * (n + cp)] to the grid complex64[batch, n_symbols, n]."""
-    blocks = samples.reshape(samples.shape[0], n_symbols, -1)
-    return jnp.fft.fft(blocks[..., cp_samples:], axis=-1, norm="ortho")
+def to_grid(
+    samples: jax.Array, n_symbols: int, cp_samples: int, n_subcarriers: int | None = None
+) -> jax.Array:
+    """Samples to the grid; the inverse of :func:`to_time`.
+
+    Args:
+        samples: complex64[batch, n_symbols * (fft_size + cp_samples)].
+        n_symbols: OFDM symbols.
+        cp_samples: length of the prefix, dropped.
+        n_subcarriers: subcarriers around the middle to keep; default all.
+
+    Returns:
+        complex64[batch, n_symbols, n_subcarriers].
+    """
+    blocks = samples.reshape(samples.shape[0], n_symbols, -1)[..., cp_samples:]
+    bins = jnp.fft.fftshift(jnp.fft.fft(blocks, axis=-1, norm="ortho"), axes=-1)
+    fft_size = bins.shape[-1]
+    n_subcarriers = n_subcarriers or fft_size
+    low = fft_size // 2 - n_subcarriers // 2
+    return bins[..., low : low + n_subcarriers]
 
 
-def frequency_response(taps: jax.Array, n_subcarriers: int) -> jax.Array:
-    """Sample-spaced taps complex64[..., n_taps] to H complex64[..., n_subcarriers]."""
-    k, n = np.arange(n_subcarriers), np.arange(taps.shape[-1])
-    steering = np.exp(-2j * np.pi * np.outer(n, k) / n_subcarriers).astype(np.complex64)
-    return taps @ steering
+def tap_response(taps: jax.Array, n_subcarriers: int, fft_size: int | None = None) -> jax.Array:
+    """Sample-spaced taps complex64[..., n_taps] to h on the grid complex64[..., n_subcarriers]."""
+    turns = subcarrier_frequencies_hz(n_subcarriers, 1.0 / (fft_size or n_subcarriers))
+    steering = np.exp(-2j * np.pi * np.outer(np.arange(taps.shape[-1]), turns))
+    return jnp.matmul(taps, steering.astype(np.complex64), precision="highest")

@@ -44,11 +44,11 @@ def align_timing(config: link.LinkConfig, grid: jax.Array, csi: jax.Array) -> Al
     """Removes the mean delay, read from the phase between neighbouring pilots.
 
     The slope is unambiguous for mean delays within half of
-    ``n_subcarriers / pilot_spacing`` samples around the middle of the timing range.
+    ``fft_size / pilot_spacing`` samples around the middle of the timing range.
     """
     k = np.arange(config.n_subcarriers)
-    middle = (config.max_timing_offset + 1) / 2.0
-    coarse = jnp.asarray(np.exp(2j * np.pi * k * middle / config.n_subcarriers), jnp.complex64)
+    middle = config.n_filter + (config.max_timing_offset + 1) / 2.0
+    coarse = jnp.asarray(np.exp(2j * np.pi * k * middle / config.n_fft), jnp.complex64)
     rough = csi * coarse[:: config.pilot_spacing]
     product = jnp.sum(rough[..., 1:] * jnp.conj(rough[..., :-1]), axis=(1, 2))
     step = jnp.angle(product) / config.pilot_spacing

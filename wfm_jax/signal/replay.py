@@ -1,0 +1,91 @@
+"""Replay of given impulse responses, such as measured ones: each link draws one of them."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from wfm_jax.signal import profiles
+from wfm_jax.signal.propagation import Propagation, moving
+
+
+@dataclasses.dataclass(frozen=True)
+class Replay:
+    """Impulse responses to draw from, normalised by their mean energy: weak ones stay weak.
+
+    Make one with :meth:`of`; the fields are tuples so that a link stays hashable. A replayed
+    response stands still and does not fade: its K is unknown (NaN). Its common phase is random.
+
+    Attributes:
+        delays_s: delay of each tap, shared by the responses.
+        real, imag: amplitudes of the taps of each response.
+    """
+
+    delays_s: tuple[float, ...]
+    real: tuple[tuple[float, ...], ...]
+    imag: tuple[tuple[float, ...], ...]
+
+    @classmethod
+    def of(cls, taps: np.ndarray, delays_s: np.ndarray) -> "Replay":
+        """From arrays.
+
+        Args:
+            taps: complex[n_responses, n_taps], or [n_taps] for a single response.
+            delays_s: float[n_taps], not negative.
+
+        Raises:
+            ValueError: shapes that do not fit, values that are not finite, responses without
+                energy, negative delays.
+        """
+        taps = np.atleast_2d(np.asarray(taps, np.complex128))
+
+        def rows(x: np.ndarray) -> tuple[tuple[float, ...], ...]:
+            return tuple(tuple(float(v) for v in row) for row in x)
+
+        return cls(tuple(np.asarray(delays_s).tolist()), rows(np.real(taps)), rows(np.imag(taps)))
+
+    def __post_init__(self):
+        profiles.check_delays(np.asarray(self.delays_s, np.float64))
+        if not self.real or {len(row) for row in self.real + self.imag} != {len(self.delays_s)}:
+            raise ValueError(
+                f"taps must be [n_responses, {len(self.delays_s)}], one per delay, "
+                f"got {len(self.real)} responses of {sorted({len(row) for row in self.real})} taps"
+            )
+        energy = np.sum(np.square(self.real) + np.square(self.imag), axis=1)
+        if not np.all(np.isfinite(energy) & (energy > 0.0)):
+            raise ValueError("taps must be finite, and no response may be all zero")
+
+    @property
+    def responses(self) -> np.ndarray:
+        """complex128[n_responses, n_taps], as given."""
+        return np.asarray(self.real) + 1j * np.asarray(self.imag)
+
+    @property
+    def longest_delay_s(self) -> float:
+        return max(self.delays_s)
+
+    @property
+    def delay_grid_s(self) -> float | None:
+        """The spacing of equally spaced taps from zero on."""
+        delays = np.asarray(self.delays_s)
+        spacing = delays[1] if delays.size > 1 else np.inf
+        regular = np.allclose(delays, spacing * np.arange(delays.size), rtol=1e-6, atol=0.0)
+        return float(spacing) if delays.size > 1 and regular else None
+
+    def draw(self, *, key: jax.Array, batch_size: int) -> Propagation:
+        """Draws one of the responses, with equal probability, for each of ``batch_size`` links."""
+        key_which, key_motion = jax.random.split(key)
+        responses = self.responses
+        scaled = responses / np.sqrt(np.mean(np.sum(np.square(np.abs(responses)), axis=1)))
+        which = jax.random.randint(key_which, (batch_size,), 0, len(scaled))
+        n_taps = len(self.delays_s)
+        profile = profiles.Profile(
+            delays_s=jnp.broadcast_to(
+                jnp.asarray(self.delays_s, jnp.float32), (batch_size, n_taps)
+            ),
+            scattered=jnp.full((batch_size, n_taps), 1.0 / n_taps, jnp.float32),
+            specular=jnp.asarray(scaled, jnp.complex64)[which],
+            k_linear=jnp.full((batch_size,), jnp.inf, jnp.float32),
+        )
+        return moving(profile, key=key_motion, speed_range_m_s=(0.0, 0.0), carrier_hz=1.0)
