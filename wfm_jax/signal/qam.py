@@ -86,12 +86,22 @@ def modulate(bits: jax.Array) -> jax.Array:
     return jax.lax.complex(pam(in_phase), pam(quadrature))
 
 
-def demap(y: jax.Array, n0: jax.Array | float, bits_per_symbol: int, method: str = "exact"):
+def demap(
+    y: jax.Array, n0: jax.Array | float, bits_per_symbol: int, method: str = "exact"
+) -> jax.Array:
     """LLRs of the bits of equalised symbols in complex white noise.
+
+    The relative error is below 1e-6 at every SNR: the metric of a level is the sum of the steps
+    from the best level to it, each the log-ratio of two neighbours,
+
+        ln p(y | b + d) - ln p(y | b - d) = 4 d (y - b) / n0,    b the boundary, d half the spacing,
+
+    so no two large squares are subtracted. Levels are unrolled: each is an operation on all
+    symbols, which a compiler vectorises, where a short last axis of levels would not be.
 
     Args:
         y: complex64[...], symbol plus noise.
-        n0: variance of the complex noise, broadcast against ``y``.
+        n0: variance of the complex noise, real, broadcast against ``y``.
         bits_per_symbol: m of the 2^m-QAM.
         method: "exact" (log-sum-exp over the levels of an axis) or "maxlog".
 
@@ -99,35 +109,113 @@ def demap(y: jax.Array, n0: jax.Array | float, bits_per_symbol: int, method: str
         float32[..., m], ln P(bit=1)/P(bit=0).
 
     Raises:
-        ValueError: unknown ``method`` or unsupported ``bits_per_symbol``.
+        ValueError: unknown ``method``, unsupported ``bits_per_symbol``, ``y`` not complex, or
+            ``n0`` complex or of a shape that does not broadcast to ``y``'s.
     """
+    check_method(method)
+    m = check_bits_per_symbol(bits_per_symbol)
+    y = check_received(y)
+    return _demap(y, check_noise(n0, y), m, method)
+
+
+def decide(y: jax.Array, bits_per_symbol: int) -> jax.Array:
+    """Bits of the nearest constellation point: the hard demapper.
+
+    Args:
+        y: complex64[...], equalised symbols.
+        bits_per_symbol: m of the 2^m-QAM.
+
+    Returns:
+        int8[..., m] of {0, 1}.
+
+    Raises:
+        ValueError: unsupported ``bits_per_symbol`` or ``y`` not complex.
+    """
+    m = check_bits_per_symbol(bits_per_symbol)
+    y = check_received(y)
+
+    def axis_bits(level: jax.Array) -> list[jax.Array]:
+        bits = []
+        for i in range(m // 2):  # undo the recursion of pam: sign, fold, sign, fold, ...
+            bits.append((level < 0).astype(jnp.int8))
+            level = 2.0 ** (m // 2 - 1 - i) - jnp.abs(level)
+        return bits
+
+    return _interleave(axis_bits(y.real * _norm(m)), axis_bits(y.imag * _norm(m)))
+
+
+def check_method(method: str) -> None:
+    """ValueError unless the method is "exact" or "maxlog"."""
     if method not in ("exact", "maxlog"):
         raise ValueError(f'method must be "exact" or "maxlog", got {method!r}')
-    m = check_bits_per_symbol(bits_per_symbol)
-    levels, labels = axis_levels(m)
-    reduce = jax.nn.logsumexp if method == "exact" else jnp.max
+
+
+def check_received(y: jax.Array) -> jax.Array:
+    """Received symbols as complex64; ValueError where they are real."""
     y = jnp.asarray(y)
-    n0 = jnp.asarray(n0, jnp.float32)
-
-    def axis_llrs(part: jax.Array) -> jax.Array:
-        if m == 2:
-            return (2.0 * part * (levels[1] - levels[0]) / n0)[..., None]
-        # The distances as they are: without their common part^2 the difference of two metrics
-        # would be one of large numbers, off by 3e-4 at 30 dB in float32.
-        metric = -jnp.square(part[..., None] - levels) / n0[..., None]
-        return jnp.stack(
-            [
-                reduce(metric[..., labels[:, i] == 1], axis=-1)
-                - reduce(metric[..., labels[:, i] == 0], axis=-1)
-                for i in range(m // 2)
-            ],
-            axis=-1,
-        )
-
-    return _interleave(axis_llrs(y.real), axis_llrs(y.imag))
+    if not jnp.issubdtype(y.dtype, jnp.complexfloating):
+        raise ValueError(f"y must be complex, got {y.dtype}")
+    return y.astype(jnp.complex64)
 
 
-def _interleave(in_phase: jax.Array, quadrature: jax.Array) -> jax.Array:
-    """[..., k] and [..., k] to [..., 2k]: i0 q0 i1 q1 ..."""
-    shape = (*in_phase.shape[:-1], 2 * in_phase.shape[-1])
-    return jnp.stack([in_phase, quadrature], axis=-1).reshape(shape)
+def check_noise(n0: jax.Array | float, y: jax.Array) -> jax.Array:
+    """Noise variance as float32 of ``y``'s number of axes; ValueError where it does not fit."""
+    n0 = jnp.asarray(n0)
+    if jnp.issubdtype(n0.dtype, jnp.complexfloating):
+        raise ValueError(f"n0 must be real, got {n0.dtype}")
+    if n0.ndim > y.ndim or any(
+        a not in (1, b) for a, b in zip(n0.shape[::-1], y.shape[::-1], strict=False)
+    ):
+        raise ValueError(f"n0 must broadcast against y of shape {y.shape}, got shape {n0.shape}")
+    return n0.astype(jnp.float32).reshape((1,) * (y.ndim - n0.ndim) + n0.shape)
+
+
+@functools.partial(jax.jit, static_argnames=("m", "method"))
+def _demap(y: jax.Array, n0: jax.Array, m: int, method: str) -> jax.Array:
+    axes = (_axis_llrs(_axis_metrics(part, n0, m), method) for part in (y.real, y.imag))
+    return _interleave(*axes)
+
+
+def _axis_metrics(part: jax.Array, n0: jax.Array, m: int) -> list[jax.Array]:
+    """ln p(part | level) of each level in the order of labels, up to a constant: the best is 0."""
+    half_spacing, n_levels = 1 / _norm(m), 2 ** (m // 2)
+    boundaries = np.arange(2 - n_levels, n_levels, 2) * half_spacing
+    high = boundaries.astype(np.float32)
+    low = (boundaries - high).astype(np.float32)  # what float32 leaves: 4e-4 nats at 40 dB
+    slope = jnp.float32(4 * half_spacing) / n0
+    steps = [slope * (part - b) - slope * rest for b, rest in zip(high, low, strict=True)]
+    # Rising steps lead up to the best level, falling steps away from it.
+    below, above = [jnp.zeros_like(part)], [jnp.zeros_like(part)]
+    for step in steps:
+        below.append(below[-1] + jnp.minimum(step, 0.0))
+    for step in reversed(steps):
+        above.append(above[-1] - jnp.maximum(step, 0.0))
+    ascending = [a + b for a, b in zip(below, reversed(above), strict=True)]
+    return [ascending[rank] for rank in np.argsort(np.argsort(axis_levels(m)[0]))]
+
+
+def _axis_llrs(metrics: list[jax.Array], method: str) -> list[jax.Array]:
+    """LLRs of the axis' bits, MSB first, from the metrics of its levels."""
+    reduce = _log_sum_exp if method == "exact" else _max
+
+    def half(mask: int, value: int) -> jax.Array:
+        return reduce([x for label, x in enumerate(metrics) if bool(label & mask) == bool(value)])
+
+    masks = [len(metrics) >> i for i in range(1, len(metrics).bit_length())]
+    return [half(mask, 1) - half(mask, 0) for mask in masks]
+
+
+def _max(terms: list[jax.Array]) -> jax.Array:
+    return functools.reduce(jnp.maximum, terms)
+
+
+def _log_sum_exp(terms: list[jax.Array]) -> jax.Array:
+    if len(terms) == 1:
+        return terms[0]
+    top = jax.lax.stop_gradient(_max(terms))
+    return top + jnp.log(functools.reduce(jnp.add, [jnp.exp(term - top) for term in terms]))
+
+
+def _interleave(in_phase: list[jax.Array], quadrature: list[jax.Array]) -> jax.Array:
+    """The axes' bits, k arrays [...] each, to [..., 2k]: i0 q0 i1 q1 ..."""
+    return jnp.stack([x for pair in zip(in_phase, quadrature, strict=True) for x in pair], axis=-1)
