@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from wfm_jax.signal import factory, link, mixed_qam, qam, receivers
+from wfm_jax.signal import link, mixed_qam, profiles, propagation, qam, receivers
 
 CONFIG = link.LinkConfig()
 COMB = slice(None, None, CONFIG.pilot_spacing)
@@ -42,8 +42,9 @@ def draw_of(modulation, snr_db, offset, k_db, decay_s, doppler_hz):
     def full(value, dtype=np.float32):
         return np.broadcast_to(value, CHUNK).astype(dtype)
 
-    propagation = factory.Propagation(full(k_db), full(True, bool), full(decay_s), full(doppler_hz))
-    return link.Draw(full(modulation, np.int32), full(snr_db), full(offset, np.int32), propagation)
+    profile = profiles.exponential(full(decay_s), 10 ** (full(k_db) / 10), 10, CONFIG.sample_s)
+    rays = propagation.Propagation(profile, full(doppler_hz), full(1.0), full(0.0))
+    return link.Draw(full(modulation, np.int32), full(snr_db), full(offset), full(0.0), rays)
 
 
 def still_covariance():
