@@ -3,8 +3,8 @@
 ``error_rates`` (bit and symbol error rates of square QAM in white noise, Rayleigh and Rician
 fading), ``information`` (what bitwise and symbolwise decoders can be told, in the same channels),
 ``fading`` (the laws of a Rician gain: envelope, power, autocorrelation), ``estimation`` (the error
-of linear channel estimates from pilots). All is known to the receiver of the first two: the
-channel, K and the noise.
+of linear channel estimates from pilots). The receiver of the first two knows the channel and the
+noise.
 
 Every resource element of OFDM over a Rician tapped delay line with one LOS ray is flat Rician,
 its K the LOS power over *all* scattered power. So the Rician forms hold for a receiver that knows

@@ -1,16 +1,22 @@
 """Errors of linear channel estimates: what LS, interpolation and LMMSE leave of a known covariance.
 
 A gain vector h of n elements (of subcarriers, of instants) has zero mean and R = E h h^H; some of
-its elements are observed, y = h_o + noise, the noise independent of variance n0. Of an estimate
-W y, element i has the mean squared error
+its elements are observed in independent noise of variance n0: y = h_o + noise. Of an estimate W y,
+element i has the mean squared error
 
     E|h - W y|_i^2 = [(I - W S) R (I - W S)^H + W N W^H]_ii,    S h = h_o, N = diag(n0),
 
-for any W: a sum of squares, which no cancellation spoils (Joseph's form; Bucy and Joseph 1968).
-LMMSE weights W = R_:o (R_oo + N)^-1 make it least, and then it is the textbook's
+for any W (Joseph's form; Bucy and Joseph 1968). LMMSE weights W = R_:o (R_oo + N)^-1 make it least:
 diag(R - R_:o (R_oo + N)^-1 R_o:) (Kay, Estimation Theory, 1993, chapter 12). For h jointly Gaussian
 with the noise no estimate does better; a Rician h of random phase is not, so this is the best of
 all *linear* ones.
+
+Differences of nearly equal numbers and inverses of nearly singular matrices are avoided: with a
+root R = L L^H and white x, h = [L 0] x and y = B x where B = [L_o N^1/2]. What y says of x is its
+part in the row space of B, so W = [L 0] B^+, and the error is that of [L 0] in B's null space: a
+sum of squares. No noise at all is allowed. At unit power, errors are accurate to 1e-14 absolutely,
+as R is, and for a delay line of few rays relatively too, where the textbook's difference is off by
+1e-6 at n0 = 1e-9 and by 1e-3 at 1e-12.
 
 ``observed`` is any index into 0...n-1: integers (an element may be observed twice), a boolean mask
 or a slice. Pilots of unit energy, averaged over s symbols while the channel rests, have a noise
@@ -21,6 +27,7 @@ semidefinite are required within 1e-5 of the largest entry.
 import numpy as np
 
 _TOLERANCE = 1e-5  # of the largest entry: room for a covariance summed in complex64
+_ROUNDING = np.finfo(np.float64).eps
 
 Index = np.ndarray | list | slice
 
@@ -59,8 +66,7 @@ def lmmse_weights(covariance: np.ndarray, observed: Index, n0: np.ndarray | floa
             ``observed`` no index, ``n0`` negative or not finite.
     """
     covariance = _covariance(covariance)
-    at, noise = _observations(covariance, observed, n0)
-    return _lmmse_weights(covariance, at, noise)
+    return _lmmse(covariance, *_observations(covariance, observed, n0))[0]
 
 
 def lmmse_error(covariance: np.ndarray, observed: Index, n0: np.ndarray | float) -> np.ndarray:
@@ -78,8 +84,7 @@ def lmmse_error(covariance: np.ndarray, observed: Index, n0: np.ndarray | float)
         ValueError: as :func:`lmmse_weights`.
     """
     covariance = _covariance(covariance)
-    at, noise = _observations(covariance, observed, n0)
-    return _joseph(_lmmse_weights(covariance, at, noise), covariance, at, noise)
+    return _lmmse(covariance, *_observations(covariance, observed, n0))[1]
 
 
 def linear_error(
@@ -109,22 +114,33 @@ def linear_error(
         )
     if not np.isfinite(weights).all():
         raise ValueError("weights must be finite")
-    return _joseph(weights, covariance, at, noise)
-
-
-def _lmmse_weights(covariance: np.ndarray, at: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    received = covariance[np.ix_(at, at)] + np.diag(noise)
-    return covariance[:, at] @ np.linalg.pinv(received, hermitian=True)
-
-
-def _joseph(
-    weights: np.ndarray, covariance: np.ndarray, at: np.ndarray, noise: np.ndarray
-) -> np.ndarray:
-    """diag((I - W S) R (I - W S)^H + W N W^H), by way of a root of R."""
-    levels, basis = np.linalg.eigh(covariance)
-    root = basis * np.sqrt(np.maximum(levels, 0.0))
+    root = _root(covariance)
     missed = root - weights @ root[at]
     return np.sum(np.abs(missed) ** 2, axis=1) + np.abs(weights) ** 2 @ noise
+
+
+def _lmmse(
+    covariance: np.ndarray, at: np.ndarray, noise: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weights complex128[n, n_observed] and errors float64[n]."""
+    root = _root(covariance)
+    rank = root.shape[1]
+    left, scale, right = np.linalg.svd(np.hstack([root[at], np.diag(np.sqrt(noise))]))
+    heard = scale > _ROUNDING * len(right) * scale.max(initial=0.0)
+    n_heard = np.count_nonzero(heard)
+    seen, unseen = right[:n_heard, :rank].conj().T, right[n_heard:, :rank].conj().T
+    weights = root @ (seen / scale[heard]) @ left[:, :n_heard].conj().T
+    return weights, np.sum(np.abs(root @ unseen) ** 2, axis=1)
+
+
+def _root(covariance: np.ndarray) -> np.ndarray:
+    """L of R = L L^H, complex128[n, rank].
+
+    Levels of R that are but rounding errors are left out: at little noise they would be all of it.
+    """
+    levels, basis = np.linalg.eigh(covariance)
+    known = levels > _ROUNDING * levels.size * levels[-1]
+    return basis[:, known] * np.sqrt(levels[known])
 
 
 def _covariance(covariance: np.ndarray) -> np.ndarray:
@@ -148,8 +164,11 @@ def _observations(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Indices int[n_observed] and noise variances float64[n_observed]."""
     elements = np.arange(len(covariance))
+    if not isinstance(observed, slice):
+        observed = np.asarray(observed)
+        observed = observed if observed.size else observed.astype(np.int64)
     try:
-        at = elements[observed if isinstance(observed, slice) else np.asarray(observed)]
+        at = elements[observed]
     except IndexError as error:
         raise ValueError(
             f"observed must index the {elements.size} elements of covariance: {error}"
