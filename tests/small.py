@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from wfm_jax.signal.factory import FactoryHall
 from wfm_jax.signal.link import LinkConfig
 
 LINK = LinkConfig(
@@ -11,7 +12,7 @@ LINK = LinkConfig(
     n_subcarriers=16,
     sample_rate_hz=10e6,
     cp_samples=8,
-    n_taps=5,
+    scenario=FactoryHall(n_rays=5, ray_spacing_s=100e-9),
     pilot_symbols=(0, 2),
     max_timing_offset=3,
     n_sinusoids=2,

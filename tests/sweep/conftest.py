@@ -7,6 +7,7 @@ import pytest
 
 from wfm_jax.evaluate.frames import TestSet
 from wfm_jax.model import ModelConfig, build, preset
+from wfm_jax.signal.factory import FactoryHall
 from wfm_jax.signal.link import LinkConfig
 from wfm_jax.sweep.group import SweepSettings
 from wfm_jax.train.teacher import Teacher
@@ -15,7 +16,7 @@ LINK = LinkConfig(
     n_symbols=4,
     n_subcarriers=8,
     cp_samples=4,
-    n_taps=3,
+    scenario=FactoryHall(n_rays=3),
     pilot_symbols=(1, 2),
     max_timing_offset=1,
     n_sinusoids=1,

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from wfm_jax.signal import link
+from wfm_jax.signal.factory import FactoryHall
 
 REFERENCE_SNR_DB = 20.0
 TEST_STREAM = 0x7E57
@@ -31,7 +32,7 @@ class TestSet:
             (a split is a fold of its index, so below ``TEST_STREAM`` = 32343 parts).
         frames_per_stratum: frames of each modulation in each K bin.
         los_bins: equal bins of ``scenario.k_db_range``; frames without a LOS ray are one more bin,
-            the last.
+            the last. Only a scenario of uniform K (``FactoryHall``) is binned.
     """
 
     link: link.LinkConfig
@@ -46,8 +47,11 @@ class TestSet:
 
     @property
     def k_bins(self) -> tuple[str, ...]:
-        """Names of the K bins, such as ``-6...0.5 dB``, those that the scenario can draw."""
+        """Names of the K bins, such as ``-6...0.5 dB``, those that the scenario can draw; a single
+        bin where the scenario is not one of uniform K."""
         scenario = self.link.scenario
+        if not isinstance(scenario, FactoryHall):
+            return ("all",)
         edges = np.linspace(*scenario.k_db_range, self.los_bins + 1)
         los = [f"{a:g}...{b:g} dB" for a, b in itertools.pairwise(edges)]
         return tuple(
@@ -90,24 +94,31 @@ def test_frames(test_set: TestSet, snr_db: jax.typing.ArrayLike) -> link.Frame:
     """
     key = jax.random.key(test_set.seed, impl="threefry2x32")
     key_draw, key_send = jax.random.split(jax.random.fold_in(key, TEST_STREAM))
+    draw = _draw_strata(test_set, key_draw)._replace(
+        modulation=jnp.asarray(test_set.modulation, jnp.int32),
+        snr_db=jnp.full((test_set.n_frames,), snr_db, jnp.float32),
+    )
+    return link.transmit(test_set.link, draw, key=key_send)
+
+
+def _draw_strata(test_set: TestSet, key: jax.Array) -> link.Draw:
+    """Draws all links, their K in the bins of their strata."""
     scenario = test_set.link.scenario
+    if not isinstance(scenario, FactoryHall):
+        return link.draw_links(test_set.link, key=key, batch_size=test_set.n_frames)
     # Drawn as if every frame had its LOS ray, then each K is squeezed into its frame's bin.
     all_los = dataclasses.replace(
         test_set.link, scenario=dataclasses.replace(scenario, rayleigh_fraction=0.0)
     )
-    draw = link.draw_links(all_los, key=key_draw, batch_size=test_set.n_frames)
+    draw = link.draw_links(all_los, key=key, batch_size=test_set.n_frames)
     low, high = scenario.k_db_range
     width = (high - low) / test_set.los_bins
-    k_db = low + width * test_set.k_bin + (draw.propagation.k_db - low) / test_set.los_bins
+    profile = draw.propagation.profile
+    share = (10.0 * jnp.log10(profile.k_linear) - low) / test_set.los_bins
+    k_linear = 10.0 ** ((low + width * test_set.k_bin + share) / 10.0)
     no_los = np.array([name == "rayleigh" for name in test_set.k_bins])[test_set.k_bin]
-    draw = draw._replace(
-        modulation=jnp.asarray(test_set.modulation, jnp.int32),
-        snr_db=jnp.full((test_set.n_frames,), snr_db, jnp.float32),
-        propagation=draw.propagation._replace(
-            k_db=jnp.where(no_los, jnp.nan, k_db), los=jnp.asarray(~no_los)
-        ),
-    )
-    return link.transmit(test_set.link, draw, key=key_send)
+    profile = profile._replace(k_linear=jnp.where(no_los, 0.0, k_linear))
+    return draw._replace(propagation=draw.propagation._replace(profile=profile))
 
 
 def frames_hash(test_set: TestSet) -> str:

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from wfm_jax.signal.factory import Scenario
+from wfm_jax.signal import scenarios
 from wfm_jax.signal.link import LinkConfig
 
 VIEWS = ("grid", "csi", "spectrogram", "iq")
@@ -56,7 +56,7 @@ class ModelConfig:
 
     @property
     def iq_samples(self) -> int:
-        return self.link.n_symbols * (self.link.n_subcarriers + self.link.cp_samples)
+        return self.link.n_samples
 
     @property
     def n_layers(self) -> int:
@@ -111,7 +111,9 @@ def preset(name: str, link: LinkConfig | None = None) -> ModelConfig:
 
 def to_dict(config: ModelConfig) -> dict[str, Any]:
     """The architecture and its link as JSON values."""
-    return dataclasses.asdict(config)
+    fields = dataclasses.asdict(config)
+    fields["link"]["scenario"] = scenarios.to_dict(config.link.scenario)
+    return fields
 
 
 def from_dict(fields: dict[str, Any]) -> ModelConfig:
@@ -126,7 +128,7 @@ def from_dict(fields: dict[str, Any]) -> ModelConfig:
 
     try:
         link = tuples(fields["link"])
-        link["scenario"] = Scenario(**tuples(link["scenario"]))
+        link["scenario"] = scenarios.from_dict(link["scenario"])
         model = tuples(fields)
         model["link"] = LinkConfig(**link)
         return ModelConfig(**model)

@@ -117,7 +117,7 @@ def n_patch_features(config: ModelConfig) -> int:
     if "grid" in config.views and "csi" in config.views:
         rows += 2 * n + config.n_modulations
     if "spectrogram" in config.views:
-        window = config.link.n_subcarriers
+        window = config.link.n_fft
         rows += (config.iq_samples - window) // (3 * window // 4) + 1
     return rows * config.patch_subcarriers
 
