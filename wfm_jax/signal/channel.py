@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from wfm_jax.signal.checks import check_array
+
 FILTER_HALF_WIDTH = 8
 _KAISER_BETA = 6.0
 
@@ -28,7 +30,12 @@ def frequency_response(
 
     Returns:
         complex64[batch, n_times, n].
+
+    Raises:
+        ValueError: gains that are not complex, or as many rays as there are not delays.
     """
+    _check_rays(gains, delays_s)
+    check_array("frequencies_hz", frequencies_hz, "n", real=True)
     turns = delays_s[..., None] * jnp.asarray(frequencies_hz, jnp.float32)
     steering = jnp.exp(-2j * jnp.pi * turns)
     return jnp.matmul(gains, steering, precision="highest")
@@ -57,7 +64,16 @@ def sample_taps(
 
     Returns:
         complex64[batch, n_times, n_taps].
+
+    Raises:
+        ValueError: gains that are not complex or have other rays than the delays, ``n_taps`` that
+            do not hold the filter of a ray without delay.
     """
+    _check_rays(gains, delays_s)
+    if half_width < 0:
+        raise ValueError(f"half_width must not be negative, got {half_width}")
+    if n_taps < 2 * half_width + 1:
+        raise ValueError(f"n_taps must be at least {2 * half_width + 1}, got {n_taps}")
     distance = jnp.arange(n_taps) - half_width - (delays_s / sample_s)[..., None]
     if half_width == 0:
         weights = (jnp.abs(distance) <= 0.5).astype(jnp.float32)
@@ -75,13 +91,15 @@ def apply_taps(samples: jax.Array, taps: jax.Array) -> jax.Array:
             for an equal share of the samples: one per OFDM symbol, or one per sample.
 
     Raises:
-        ValueError: ``n_times`` does not divide the samples, or the batches differ.
+        ValueError: ``n_times`` does not divide the samples, the batches differ, or either is not
+            complex.
     """
+    check_array("samples", samples, "batch", "n_samples")
+    check_array("taps", taps, samples.shape[0], "n_times", "n_taps")
     batch, n_times, n_taps = taps.shape
-    if samples.shape[0] != batch or samples.shape[1] % n_times:
+    if samples.shape[1] % n_times:
         raise ValueError(
-            f"taps must be [{samples.shape[0]}, n_times, n_taps] with n_times dividing "
-            f"{samples.shape[1]} samples, got shape {taps.shape}"
+            f"taps must have n_times that divides {samples.shape[1]} samples, got {n_times}"
         )
     padded = jnp.pad(samples, ((0, 0), (n_taps - 1, 0)))
     received = jnp.zeros((batch, n_times, samples.shape[1] // n_times), samples.dtype)
@@ -90,6 +108,11 @@ def apply_taps(samples: jax.Array, taps: jax.Array) -> jax.Array:
         shifted = padded[:, start : start + samples.shape[1]].reshape(received.shape)
         received = received + taps[..., delay, None] * shifted
     return received.reshape(samples.shape)
+
+
+def _check_rays(gains: jax.Array, delays_s: jax.Array) -> None:
+    check_array("delays_s", delays_s, "n_rays", real=True, batched=True)
+    check_array("gains", gains, "batch", "n_times", delays_s.shape[-1])
 
 
 def _kaiser(x: jax.Array) -> jax.Array:

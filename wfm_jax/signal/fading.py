@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from wfm_jax.signal import profiles
+from wfm_jax.signal.checks import check_array
 from wfm_jax.signal.profiles import Profile
 
 
@@ -34,7 +35,8 @@ def scattered(
     offset = jax.random.uniform(key_angle, (*shape, n_sinusoids))
     angles = 2.0 * jnp.pi * (jnp.arange(n_sinusoids) + offset) / n_sinusoids
     rotation = jnp.exp(1j * phase[..., None, :] * jnp.cos(angles)[..., :, None])
-    return jnp.einsum("...n,...nt->...t", gains, rotation) / n_sinusoids**0.5
+    waves = jnp.einsum("...n,...nt->...t", gains, rotation, precision="highest")
+    return waves / n_sinusoids**0.5
 
 
 def ray_gains(
@@ -58,7 +60,17 @@ def ray_gains(
 
     Returns:
         complex64[batch, n_times, n_rays]; the mean over draws of the sum of squares is one.
+
+    Raises:
+        ValueError: batches that differ, times that are not a vector, fewer than one wave.
     """
+    check_array("profile.k_linear", profile.k_linear, "batch", real=True)
+    batch = profile.k_linear.shape[0]
+    check_array("doppler_hz", doppler_hz, batch, real=True)
+    check_array("arrival_rad", arrival_rad, batch, real=True)
+    check_array("times_s", times_s, "n_times", real=True)
+    if n_sinusoids < 1:
+        raise ValueError(f"n_sinusoids must be at least 1, got {n_sinusoids}")
     key_scatter, key_phase = jax.random.split(key)
     specular, diffuse = profiles.shares(profile)
     doppler_phase = 2.0 * jnp.pi * doppler_hz[:, None] * times_s

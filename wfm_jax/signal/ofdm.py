@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from wfm_jax.signal.checks import check_array
+
 
 def pilot_mask(
     n_symbols: int, n_subcarriers: int, pilot_symbols: tuple[int, ...], spacing: int
@@ -32,7 +34,12 @@ def place(data: jax.Array, pilots: np.ndarray, mask: np.ndarray) -> jax.Array:
 
     Returns:
         complex64[batch, n_symbols, n_subcarriers].
+
+    Raises:
+        ValueError: more or fewer data or pilots than the mask has places.
     """
+    check_array("data", data, "batch", int((~mask).sum()))
+    check_array("pilots", pilots, int(mask.sum()))
     flat = mask.reshape(-1)
     order = np.empty(flat.size, int)
     order[~flat] = np.arange((~flat).sum())
@@ -57,9 +64,17 @@ def to_time(grid: jax.Array, cp_samples: int, fft_size: int | None = None) -> ja
 
     Returns:
         complex64[batch, n_symbols * (fft_size + cp_samples)].
+
+    Raises:
+        ValueError: a grid that is not complex, or sizes that do not fit.
     """
+    check_array("grid", grid, "batch", "n_symbols", "n_subcarriers")
     n_subcarriers = grid.shape[-1]
     fft_size = fft_size or n_subcarriers
+    if fft_size < n_subcarriers:
+        raise ValueError(f"fft_size must be at least {n_subcarriers}, got {fft_size}")
+    if not 0 <= cp_samples <= fft_size:
+        raise ValueError(f"cp_samples must be in 0...{fft_size}, got {cp_samples}")
     low = fft_size // 2 - n_subcarriers // 2
     high = fft_size - n_subcarriers - low
     bins = jnp.fft.ifftshift(jnp.pad(grid, ((0, 0), (0, 0), (low, high))), axes=-1)
@@ -81,17 +96,30 @@ def to_grid(
 
     Returns:
         complex64[batch, n_symbols, n_subcarriers].
+
+    Raises:
+        ValueError: samples that are not complex or do not divide into symbols, sizes that do not
+            fit.
     """
+    check_array("samples", samples, "batch", "n_samples")
+    symbol_samples, rest = divmod(samples.shape[1], n_symbols)
+    if rest:
+        raise ValueError(f"n_symbols must divide {samples.shape[1]} samples, got {n_symbols}")
+    if not 0 <= cp_samples < symbol_samples:
+        raise ValueError(f"cp_samples must be in 0...{symbol_samples - 1}, got {cp_samples}")
     blocks = samples.reshape(samples.shape[0], n_symbols, -1)[..., cp_samples:]
     bins = jnp.fft.fftshift(jnp.fft.fft(blocks, axis=-1, norm="ortho"), axes=-1)
     fft_size = bins.shape[-1]
     n_subcarriers = n_subcarriers or fft_size
+    if n_subcarriers > fft_size:
+        raise ValueError(f"n_subcarriers must be at most {fft_size}, got {n_subcarriers}")
     low = fft_size // 2 - n_subcarriers // 2
     return bins[..., low : low + n_subcarriers]
 
 
 def tap_response(taps: jax.Array, n_subcarriers: int, fft_size: int | None = None) -> jax.Array:
     """Sample-spaced taps complex64[..., n_taps] to h on the grid complex64[..., n_subcarriers]."""
+    check_array("taps", taps, "n_taps", batched=True)
     turns = subcarrier_frequencies_hz(n_subcarriers, 1.0 / (fft_size or n_subcarriers))
     steering = np.exp(-2j * np.pi * np.outer(np.arange(taps.shape[-1]), turns))
     return jnp.matmul(taps, steering.astype(np.complex64), precision="highest")

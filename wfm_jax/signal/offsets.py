@@ -3,18 +3,24 @@
 import jax
 import jax.numpy as jnp
 
+from wfm_jax.signal.checks import check_array
+
 
 def carrier_offset(samples: jax.Array, offset_hz: jax.Array, sample_s: float) -> jax.Array:
     """Turns samples by exp(j 2 pi offset t), t = 0 at the first sample.
 
-    The phase is taken in turns modulo one before it is scaled, so float32 holds it to 1e-6 of a
-    turn per million turns.
+    In float32 the phase is off by at most 1e-7 of the turns that were made since the first sample.
 
     Args:
         samples: complex64[batch, n_samples].
         offset_hz: float32[batch], carrier minus oscillator.
         sample_s: duration of a sample.
+
+    Raises:
+        ValueError: samples that are not complex, or not one offset per frame.
     """
+    check_array("samples", samples, "batch", "n_samples")
+    check_array("offset_hz", offset_hz, samples.shape[0], real=True)
     turns = (offset_hz * sample_s)[:, None] * jnp.arange(samples.shape[-1], dtype=jnp.float32)
     return samples * jnp.exp(2j * jnp.pi * (turns - jnp.round(turns)))
 
@@ -26,5 +32,10 @@ def window_offset(delays_s: jax.Array, offset_samples: jax.Array, sample_s: floa
         delays_s: float32[batch, n_rays].
         offset_samples: float32[batch], not negative; may be fractional.
         sample_s: duration of a sample.
+
+    Raises:
+        ValueError: delays without a batch, or not one offset per frame.
     """
+    check_array("delays_s", delays_s, "batch", "n_rays", real=True)
+    check_array("offset_samples", offset_samples, delays_s.shape[0], real=True)
     return delays_s + (sample_s * offset_samples)[:, None]

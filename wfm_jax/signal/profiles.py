@@ -18,6 +18,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from wfm_jax.signal.checks import check_array
+
 
 class Profile(NamedTuple):
     """A delay profile, or a batch of them; any leading axes.
@@ -83,6 +85,8 @@ def exponential(decay_s: jax.Array, k_linear: jax.Array, n_rays: int, spacing_s:
         n_rays: rays of each profile.
         spacing_s: their distance.
     """
+    if n_rays < 1:
+        raise ValueError(f"n_rays must be at least 1, got {n_rays}")
     delays_s = spacing_s * jnp.arange(n_rays, dtype=jnp.float32)
     decay_s = jnp.asarray(decay_s, jnp.float32)
     powers = jnp.exp(-delays_s / decay_s[..., None])
@@ -98,8 +102,8 @@ def exponential(decay_s: jax.Array, k_linear: jax.Array, n_rays: int, spacing_s:
 
 def shares(profile: Profile) -> tuple[jax.Array, jax.Array]:
     """Specular and scattered share of the power, float32[...]: K/(K+1) and 1/(K+1), K inf too."""
-    scattered = 1.0 / (profile.k_linear + 1.0)
-    return 1.0 - scattered, scattered
+    # K/(K+1) without cancellation at a small K, and without inf/inf.
+    return -jnp.expm1(-jnp.log1p(profile.k_linear)), 1.0 / (profile.k_linear + 1.0)
 
 
 def mean_powers(profile: Profile) -> jax.Array:
@@ -157,10 +161,12 @@ def frequency_covariance(profile: Profile, frequencies_hz: np.ndarray) -> jax.Ar
         profile: any leading axes.
         frequencies_hz: [n], of the subcarriers, relative to the carrier.
     """
+    check_array("frequencies_hz", frequencies_hz, "n", real=True)
     turns = profile.delays_s[..., None] * jnp.asarray(frequencies_hz, jnp.float32)
     steering = jnp.exp(-2j * jnp.pi * turns)
     powers = mean_powers(profile).astype(jnp.complex64)
-    return jnp.einsum("...l,...li,...lj->...ij", powers, steering, jnp.conj(steering))
+    weighted = powers[..., None] * steering
+    return jnp.einsum("...li,...lj->...ij", weighted, jnp.conj(steering), precision="highest")
 
 
 def check_delays(delays: np.ndarray, name: str = "delays_s") -> None:

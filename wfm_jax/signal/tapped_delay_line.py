@@ -26,7 +26,7 @@ class TappedDelayLine:
         powers_db: their powers; only ratios matter.
         k_db: LOS power over all scattered power; -inf is Rayleigh, +inf no fading.
         delay_spread_s: rms delay spread of the whole profile, LOS ray included. A single ray, or
-            ``k_db`` of inf, has none.
+            ``k_db`` of inf, has none, and arrives without delay.
         speed_range_m_s: speed of the receiver, uniform.
         carrier_hz: carrier frequency.
     """
@@ -54,8 +54,10 @@ class TappedDelayLine:
     def profile(self) -> profiles.Profile:
         """The profile as it is drawn, without a batch axis."""
         powers = 10.0 ** (np.asarray(self.powers_db) / 10.0)
-        raw = profiles.delay_profile(self.delays, powers / powers.sum(), self.k_db)
         with jax.ensure_compile_time_eval():
+            raw = profiles.delay_profile(self.delays, powers / powers.sum(), self.k_db)
+            if profiles.rms_delay_spread_s(raw) == 0.0:
+                return raw._replace(delays_s=0.0 * raw.delays_s)
             return profiles.with_delay_spread(raw, self.delay_spread_s)
 
     @property
