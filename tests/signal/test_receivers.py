@@ -43,7 +43,9 @@ def draw_of(modulation, snr_db, offset, k_db, decay_s, doppler_hz):
         return np.broadcast_to(value, CHUNK).astype(dtype)
 
     profile = profiles.exponential(full(decay_s), 10 ** (full(k_db) / 10), 10, CONFIG.sample_s)
-    rays = propagation.Propagation(profile, full(doppler_hz), full(1.0), full(0.0))
+    rays = propagation.Propagation(
+        profile, full(True, bool), full(doppler_hz), full(1.0), full(0.0)
+    )
     return link.Draw(full(modulation, np.int32), full(snr_db), full(offset), full(0.0), rays)
 
 

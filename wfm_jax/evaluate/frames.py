@@ -118,7 +118,8 @@ def _draw_strata(test_set: TestSet, key: jax.Array) -> link.Draw:
     k_linear = 10.0 ** ((low + width * test_set.k_bin + share) / 10.0)
     no_los = np.array([name == "rayleigh" for name in test_set.k_bins])[test_set.k_bin]
     profile = profile._replace(k_linear=jnp.where(no_los, 0.0, k_linear))
-    return draw._replace(propagation=draw.propagation._replace(profile=profile))
+    propagation = draw.propagation._replace(profile=profile, los=jnp.asarray(~no_los))
+    return draw._replace(propagation=propagation)
 
 
 def frames_hash(test_set: TestSet) -> str:

@@ -33,7 +33,7 @@ class FrameScores(NamedTuple):
         modulation: index of the modulation that was decided on.
         amc_correct: whether it is the true one.
         k_error_db: absolute error of the K-factor; 0 without a LOS ray.
-        has_k: whether there is a LOS ray, so that there is a K to estimate.
+        has_k: whether there is a K to estimate.
         snr_error_db: absolute error of the frame's SNR.
         los_correct: whether the LOS flag was decided rightly.
         loss: cross entropies in bits: per payload bit, of the modulation and of the LOS flag.
@@ -105,8 +105,8 @@ def score(config: ModelConfig, apply: Apply, params: Any, frame: link.Frame) -> 
         *payload,
         modulation=decided.astype(jnp.float32),
         amc_correct=(decided == frame.modulation).astype(jnp.float32),
-        k_error_db=jnp.where(frame.los, jnp.abs(blind.k_db - frame.k_db), 0.0),
-        has_k=frame.los.astype(jnp.float32),
+        k_error_db=jnp.where(frame.has_k, jnp.abs(blind.k_db - frame.k_db), 0.0),
+        has_k=frame.has_k.astype(jnp.float32),
         snr_error_db=jnp.abs(blind.snr_db - frame.snr_db),
         los_correct=((blind.los > 0.0) == frame.los).astype(jnp.float32),
         loss=1.0

@@ -211,7 +211,8 @@ class Frame(NamedTuple):
         modulation: int32[batch], index into ``LinkConfig.bits_per_symbol``.
         bits: int8[batch, n_data, m_max]; the first bits of a symbol are those in use.
         channel: complex64[batch, n_symbols, n_subcarriers].
-        k_db: float32[batch], NaN without a LOS ray.
+        k_db: float32[batch], NaN where there is no K: nothing that does not fade, or nothing that
+            does; see ``has_k``.
         delay_spread_s: float32[batch], rms, of the realised profile with its LOS ray.
         snr_db: float32[batch], mean |h|^2 over the grid, over n0.
         los: bool[batch].
@@ -232,6 +233,11 @@ class Frame(NamedTuple):
     los: jax.Array
     n0: jax.Array
     doppler_hz: jax.Array
+
+    @property
+    def has_k(self) -> jax.Array:
+        """bool[batch], whether there is a K to estimate."""
+        return jnp.isfinite(self.k_db)
 
 
 def draw_links(config: LinkConfig, *, key: jax.Array, batch_size: int) -> Draw:

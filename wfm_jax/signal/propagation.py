@@ -16,6 +16,8 @@ class Propagation(NamedTuple):
 
     Attributes:
         profile: [batch], delays, powers and K.
+        los: bool[batch], whether there is a line of sight. Where there is none a part of the power
+            may still not fade: measured halls have a K there.
         doppler_hz: float32[batch], maximal Doppler shift.
         arrival_rad: float32[batch], angle between the LOS ray and the direction of motion.
         path_loss_db: float32[batch], with shadowing; 0 where the scenario has no geometry. It does
@@ -23,20 +25,16 @@ class Propagation(NamedTuple):
     """
 
     profile: Profile
+    los: jax.Array
     doppler_hz: jax.Array
     arrival_rad: jax.Array
     path_loss_db: jax.Array
 
     @property
-    def los(self) -> jax.Array:
-        """bool[batch], whether there is a part that does not fade."""
-        return self.profile.k_linear > 0.0
-
-    @property
     def k_db(self) -> jax.Array:
         """float32[batch]; NaN where there is no K: nothing specular, or nothing scattered."""
         k = self.profile.k_linear
-        rician = self.los & jnp.isfinite(k)
+        rician = (k > 0.0) & jnp.isfinite(k)
         return jnp.where(rician, 10.0 * jnp.log10(jnp.where(rician, k, 1.0)), jnp.nan)
 
 
@@ -69,15 +67,20 @@ def moving(
     key: jax.Array,
     speed_range_m_s: tuple[float, float],
     carrier_hz: float,
+    los: jax.Array | None = None,
     path_loss_db: jax.Array | float = 0.0,
 ) -> Propagation:
-    """Adds motion to profiles [batch]: uniform speed, uniform angle of arrival of the LOS ray."""
+    """Adds motion to profiles [batch]: uniform speed, uniform angle of arrival of the LOS ray.
+
+    ``los`` defaults to whether there is a part that does not fade.
+    """
     key_speed, key_arrival = jax.random.split(key)
     shape = profile.k_linear.shape
     low, high = speed_range_m_s
     speed = jax.random.uniform(key_speed, shape, minval=low, maxval=high)
     return Propagation(
         profile,
+        los=profile.k_linear > 0.0 if los is None else los,
         doppler_hz=speed * (carrier_hz / SPEED_OF_LIGHT_M_S),
         arrival_rad=jax.random.uniform(key_arrival, shape, maxval=2.0 * jnp.pi),
         path_loss_db=jnp.broadcast_to(jnp.asarray(path_loss_db, jnp.float32), shape),

@@ -4,6 +4,8 @@ import dataclasses
 from typing import Any
 
 from wfm_jax.signal.factory import FACTORY_HALL, FactoryHall
+from wfm_jax.signal.inf import INF_DH, INF_DL, INF_HH, INF_SH, INF_SL, InfHall
+from wfm_jax.signal.measured_factory import NUREMBERG, MeasuredFactory
 from wfm_jax.signal.propagation import Scenario
 from wfm_jax.signal.replay import Replay
 from wfm_jax.signal.tapped_delay_line import (
@@ -17,6 +19,12 @@ from wfm_jax.signal.tapped_delay_line import (
 
 SCENARIOS: dict[str, Scenario] = {
     "factory_hall": FACTORY_HALL,
+    "inf_sl": INF_SL,
+    "inf_dl": INF_DL,
+    "inf_sh": INF_SH,
+    "inf_dh": INF_DH,
+    "inf_hh": INF_HH,
+    "nuremberg": NUREMBERG,
     "tdl_d": TDL_D,
     "tdl_e": TDL_E,
     "rician": RICIAN,
@@ -25,7 +33,8 @@ SCENARIOS: dict[str, Scenario] = {
 }
 """Ready to use, or to copy with ``dataclasses.replace``."""
 
-_KINDS = {kind.__name__: kind for kind in (FactoryHall, Replay, TappedDelayLine)}  # fmt: skip
+_KINDS = {kind.__name__: kind for kind in (FactoryHall, InfHall, MeasuredFactory, Replay,
+                                           TappedDelayLine)}  # fmt: skip
 
 
 def to_dict(scenario: Scenario) -> dict[str, Any]:

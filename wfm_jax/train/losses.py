@@ -42,14 +42,14 @@ def task_losses(config: ModelConfig, outputs: Outputs, batch: Batch) -> TaskLoss
     classes = optax.softmax_cross_entropy_with_integer_labels(outputs.modulation, frame.modulation)
     llr = bit_llrs(config.link, batch.inputs, outputs, frame.modulation)
     bits = optax.sigmoid_binary_cross_entropy(llr, frame.bits) / jnp.log(2.0)
-    k_error = (outputs.k_db - jnp.where(frame.los, frame.k_db, 0.0)) / K_SCALE_DB
+    k_error = (outputs.k_db - jnp.where(frame.has_k, frame.k_db, 0.0)) / K_SCALE_DB
     snr_error = (outputs.snr_db - frame.snr_db) / SNR_SCALE_DB
     los = optax.sigmoid_binary_cross_entropy(outputs.los, frame.los.astype(jnp.float32))
     return {
         "modulation": _mean_where(classes, batch.blind),
         "bits": _used_bits_mean(bits, frame.modulation, orders),
         "channel": jnp.mean(_channel_error(outputs.channel, batch.channel, batch.n0)),
-        "link": _mean_where(jnp.square(k_error), frame.los)
+        "link": _mean_where(jnp.square(k_error), frame.has_k)
         + jnp.mean(jnp.square(snr_error))
         + jnp.mean(los),
     }
@@ -85,7 +85,7 @@ def distillation_losses(
         "modulation": _mean_where(classes, batch.blind),
         "bits": _used_bits_mean(bits, frame.modulation, orders),
         "channel": jnp.mean(channel),
-        "link": _mean_where(k_error, frame.los) + jnp.mean(snr_error) + jnp.mean(los),
+        "link": _mean_where(k_error, frame.has_k) + jnp.mean(snr_error) + jnp.mean(los),
     }
 
 
