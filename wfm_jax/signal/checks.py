@@ -26,4 +26,6 @@ def check_array(
     if fits and any(jnp.issubdtype(dtype, kind) for kind in kinds):
         return
     wanted = ", ".join(["..."] * batched + [str(axis) for axis in axes])
-    raise ValueError(f"{name} must be {'real' if real else 'complex'} [{wanted}], got {dtype}{list(shape)}")
+    raise ValueError(
+        f"{name} must be {'real' if real else 'complex'} [{wanted}], got {dtype}{list(shape)}"
+    )
