@@ -23,8 +23,35 @@ def test_time_and_back_is_the_identity(cp_samples):
 def test_symbols_begin_with_their_own_end():
     blocks = ofdm.to_time(random_complex(0, (2, 4, 16)), 5).reshape(2, 4, 21)
     np.testing.assert_array_equal(blocks[..., :5], blocks[..., -5:])
-    expected = np.fft.ifft(random_complex(0, (2, 4, 16)), axis=-1, norm="ortho")
+    bins = np.fft.ifftshift(random_complex(0, (2, 4, 16)), axes=-1)
+    expected = np.fft.ifft(bins, axis=-1, norm="ortho")
     np.testing.assert_allclose(blocks[..., 5:], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("n_subcarriers, fft_size", [(6, 8), (5, 8), (8, 13), (5, 5), (7, 16)])
+def test_samples_are_the_sum_of_the_subcarriers_waves(n_subcarriers, fft_size):
+    """x[n] = sum_k X_k exp(j 2 pi f_k n T) / sqrt(N), f_k from the grid's own frequencies."""
+    grid = np.asarray(random_complex(6, (2, 3, n_subcarriers)))
+    samples = ofdm.to_time(grid, 0, fft_size).reshape(2, 3, fft_size)
+    frequencies = ofdm.subcarrier_frequencies_hz(n_subcarriers, 1 / fft_size)
+    waves = np.exp(2j * np.pi * np.outer(frequencies, np.arange(fft_size))) / np.sqrt(fft_size)
+    np.testing.assert_allclose(samples, grid @ waves, atol=1e-5)
+    back = ofdm.to_grid(samples.reshape(2, -1), 3, 0, n_subcarriers)
+    np.testing.assert_allclose(back, grid, atol=1e-5)
+
+
+@pytest.mark.parametrize("n", [1, 4, 5, 32])
+def test_frequencies_rise_with_the_carrier_in_the_middle(n):
+    frequencies = ofdm.subcarrier_frequencies_hz(n, 15e3)
+    assert frequencies.shape == (n,)
+    assert frequencies.dtype == np.float64
+    np.testing.assert_array_equal(np.diff(frequencies), 15e3)
+    assert frequencies[n // 2] == 0.0
+
+
+def test_constant_samples_are_the_carrier():
+    grid = np.abs(ofdm.to_grid(jnp.ones((1, 2 * 12), jnp.complex64), 2, 4, 6))
+    np.testing.assert_allclose(grid, np.broadcast_to(8**0.5 * np.eye(6)[3], (1, 2, 6)), atol=1e-6)
 
 
 def test_noise_per_sample_is_noise_per_resource_element():
@@ -38,17 +65,18 @@ def test_noise_per_sample_is_noise_per_resource_element():
     assert abs(neighbours) * np.sqrt(n) < 6
 
 
-def test_frequency_response_is_the_fft_of_the_taps():
+def test_tap_response_is_the_fft_of_the_taps():
     taps = random_complex(2, (3, 4, 7))
-    expected = np.fft.fft(taps, n=16, axis=-1)
-    np.testing.assert_allclose(ofdm.frequency_response(taps, 16), expected, atol=1e-5)
+    expected = np.fft.fftshift(np.fft.fft(taps, n=16, axis=-1), axes=-1)
+    np.testing.assert_allclose(ofdm.tap_response(taps, 16), expected, atol=1e-5)
+    np.testing.assert_allclose(ofdm.tap_response(taps, 9, 16), expected[..., 4:13], atol=1e-5)
 
 
 def test_prefix_turns_convolution_into_products():
     grid, taps = random_complex(3, (1, 6, 16)), random_complex(4, (5,))
     samples = np.asarray(ofdm.to_time(grid, 4))[0]
     received = np.convolve(samples, taps)[: samples.size]
-    expected = grid * ofdm.frequency_response(taps, 16)
+    expected = grid * ofdm.tap_response(taps, 16)
     got = ofdm.to_grid(jnp.asarray(received)[None], 6, 4)
     np.testing.assert_allclose(got, expected, atol=1e-4)
     # One sample of prefix too few, and the symbols disturb each other.
@@ -79,3 +107,32 @@ def test_pilots_are_unit_energy_qpsk_without_a_peak(n_pilots):
     np.testing.assert_allclose(np.abs(pilots.imag), np.sqrt(0.5), rtol=1e-6)
     power = np.abs(np.fft.ifft(pilots, norm="ortho")) ** 2
     assert power.max() < 6  # a constant sequence would have n_pilots
+
+
+GRID = np.zeros((2, 4, 8), np.complex64)
+SAMPLES = np.zeros((2, 40), np.complex64)
+MASK = ofdm.pilot_mask(4, 8, (0, 2), 4)
+
+
+@pytest.mark.parametrize(
+    "name, call",
+    [
+        ("grid", lambda: ofdm.to_time(GRID[0], 2)),
+        ("grid", lambda: ofdm.to_time(GRID.real, 2)),
+        ("fft_size", lambda: ofdm.to_time(GRID, 2, 7)),
+        ("cp_samples", lambda: ofdm.to_time(GRID, 9)),
+        ("cp_samples", lambda: ofdm.to_time(GRID, -1)),
+        ("samples", lambda: ofdm.to_grid(SAMPLES.real, 4, 2)),
+        ("samples", lambda: ofdm.to_grid(SAMPLES[0], 4, 2)),
+        ("n_symbols", lambda: ofdm.to_grid(SAMPLES, 3, 2)),
+        ("cp_samples", lambda: ofdm.to_grid(SAMPLES, 4, 10)),
+        ("n_subcarriers", lambda: ofdm.to_grid(SAMPLES, 4, 2, 9)),
+        ("data", lambda: ofdm.place(GRID[:, 0], ofdm.pilot_values(4), MASK)),
+        ("pilots", lambda: ofdm.place(np.zeros((2, 28), np.complex64), GRID[0, 0], MASK)),
+        ("taps", lambda: ofdm.tap_response(GRID.real, 8)),
+    ],
+)
+def test_bad_arguments_are_named_before_tracing(name, call):
+    with pytest.raises(ValueError, match=f"^{name} must") as error:
+        call()
+    assert "\n" not in str(error.value)
