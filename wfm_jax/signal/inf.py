@@ -2,8 +2,8 @@
 
 The sub-scenario says whether clutter is sparse (S) or dense (D), and whether the base station hangs
 low (L), within the clutter, or high (H), above it; in HH the user is above the clutter as well.
-Values: tables 7.2-4 (layout), 7.4.1-1 (path loss), 7.4.2-1 (LOS probability) and 7.5-6 part 3 (delay
-spread and K), section 7.8 (halls). Not modelled: angles, clusters, the absolute time of arrival,
+Values: tables 7.2-4 (layout), 7.4.1-1 (path loss), 7.4.2-1 (LOS probability), 7.5-6 part 3 (delay
+spread and K) and section 7.8 (halls). Not modelled: angles, clusters, the absolute time of arrival,
 the likeness of links that are close to each other.
 """
 
@@ -44,8 +44,8 @@ class InfHall:
     Two limits keep delays finite, see :mod:`wfm_jax.signal.large_scale`: K above ``highest_k_db``
     becomes that, and the independent normals behind K and delay spread end at ``clip_std``. At the
     default 23 dB (mean + 2 std) 2.3 % of the LOS links are moved, K's mean falls from 7 to 6.9 dB
-    and its std from 8 to 7.8 dB. ``longest_delay_s`` is then 2.7 us in the small halls and 3.1 us in
-    the large ones (2.4 us at 20 dB), though 99 % of all links end within 1.7 us.
+    and its std from 8 to 7.8 dB. ``longest_delay_s`` is then 2.7 us in the small halls and 3.1 us
+    in the large ones (2.4 us at 20 dB), though 99 % of all links end within 1.7 us.
 
     Attributes:
         sub_scenario: "SL", "DL", "SH", "DH" or "HH": the column of the tables. The heights below
