@@ -64,6 +64,15 @@ def received(m, n0, n=2000):
     return np.concatenate([near, anywhere]).astype(np.complex64)
 
 
+def ties(m, n0, n=1000):
+    """On and within noise of points and of boundaries: two candidates are equally far."""
+    rng = np.random.default_rng(m)
+    half_spacing = 1 / np.sqrt(2 * (2**m - 1) / 3)
+    parts = rng.integers(-(2 ** (m // 2)) - 1, 2 ** (m // 2) + 2, (2, n)) * half_spacing
+    parts[:, n // 2 :] += n0 * rng.standard_normal((2, n - n // 2))
+    return (parts[0] + 1j * parts[1]).astype(np.complex64)
+
+
 @pytest.mark.parametrize("m", [2, 4, 6, 8])
 def test_constellation_is_that_of_the_standard(m):
     expected = [standard_point(bits) for bits in all_bits(m)]
@@ -106,15 +115,26 @@ def test_modulate_indexes_the_constellation(m):
 @pytest.mark.parametrize("m", ORDERS)
 def test_demap_equals_brute_force(m, method):
     points, bits = float64_points(m), all_bits(m)
-    for snr_db in (-10, 0, 10, 20, 30):
+    for snr_db in (-10, 0, 10, 20, 30, 40, 50):
         n0 = np.float32(10 ** (-snr_db / 10))
-        y = received(m, n0)
+        y = np.concatenate([received(m, n0), ties(m, n0)])
         llr = qam.demap(jnp.asarray(y), n0, m, method)
         assert llr.dtype == jnp.float32
         assert llr.shape == (*y.shape, m)
         expected = brute_force_llrs(y, n0, points, bits, method)
         error = np.abs(np.asarray(llr) - expected) / np.maximum(1, np.abs(expected))
         assert error.max() < 1e-4, f"{snr_db} dB"
+
+
+@pytest.mark.parametrize("m", ORDERS)
+def test_decide_finds_the_nearest_point(m):
+    points, bits = float64_points(m), all_bits(m)
+    y = received(m, 0.1)
+    decided = qam.decide(jnp.asarray(y), m)
+    assert decided.dtype == jnp.int8
+    nearest = np.argmin(np.abs(y.astype(np.complex128)[:, None] - points), axis=1)
+    np.testing.assert_array_equal(decided, bits[nearest])
+    assert qam.decide(jnp.asarray(y).reshape(40, 100), m).shape == (40, 100, m)
 
 
 def test_positive_llr_means_bit_one():
@@ -166,6 +186,29 @@ def test_transforms_agree(m):
     np.testing.assert_allclose(jax.jit(qam.modulate)(bits), qam.modulate(bits), atol=1e-6)
 
 
+@pytest.mark.parametrize("method", ["exact", "maxlog"])
+@pytest.mark.parametrize("m", [4, 8])
+def test_gradient_is_finite_at_high_snr_and_on_ties(m, method):
+    y = jnp.asarray(np.concatenate([received(m, 1e-4, n=50), ties(m, 1e-4, n=50)]))
+
+    def total(y_real, n0):
+        return jnp.sum(qam.demap(jax.lax.complex(y_real, y.imag), n0, m, method))
+
+    slopes = jax.jit(jax.grad(total, argnums=(0, 1)))(y.real, jnp.full(y.shape, 1e-4))
+    assert all(np.all(np.isfinite(slope)) for slope in slopes)
+
+
+def test_gradient_with_respect_to_the_noise_is_that_of_brute_force():
+    m, step = 4, 1e-6
+    y = received(m, 0.05, n=20)
+    slope = jax.grad(lambda n0: jnp.sum(qam.demap(jnp.asarray(y), n0, m)))(0.05)
+    high, low = (
+        brute_force_llrs(y, 0.05 + d, float64_points(m), all_bits(m), "exact").sum()
+        for d in (step, -step)
+    )
+    assert slope == pytest.approx((high - low) / (2 * step), rel=1e-3)
+
+
 @pytest.mark.parametrize("m", [2, 4, 8])
 def test_gradient_is_finite_and_that_of_brute_force(m):
     points, bits = float64_points(m), all_bits(m)
@@ -194,6 +237,15 @@ def test_unsupported_order_is_named(m):
 def test_other_bad_arguments_are_named():
     with pytest.raises(ValueError, match="method"):
         qam.demap(jnp.zeros(2, jnp.complex64), 1.0, 4, method="approximate")
+    with pytest.raises(ValueError, match="y must be complex"):
+        qam.demap(jnp.zeros(2), 1.0, 4)
+    with pytest.raises(ValueError, match="y must be complex"):
+        qam.decide(jnp.zeros(2), 4)
+    with pytest.raises(ValueError, match="n0 must be real"):
+        qam.demap(jnp.zeros(2, jnp.complex64), 1.0 + 0j, 4)
+    for shape in ((3,), (1, 2), (2, 2)):
+        with pytest.raises(ValueError, match="n0 must broadcast"):
+            qam.demap(jnp.zeros(2, jnp.complex64), jnp.ones(shape), 4)
     with pytest.raises(ValueError, match="bits_per_symbol"):
         qam.modulate(jnp.zeros((4, 3), jnp.int32))
     with pytest.raises(ValueError, match="bits"):
