@@ -48,6 +48,11 @@ class FactoryHall:
         if not 0.0 <= self.rayleigh_fraction <= 1.0:
             raise ValueError(f"rayleigh_fraction must be in [0, 1], got {self.rayleigh_fraction}")
         check_range("k_db_range", self.k_db_range)
+        for name in ("decay_median_s", "carrier_hz"):
+            if not getattr(self, name) > 0.0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        if not self.decay_std_decades >= 0.0:
+            raise ValueError(f"decay_std_decades must be at least 0, got {self.decay_std_decades}")
         check_range("decay_range_s", self.decay_range_s, above=0.0)
         check_range("speed_range_m_s", self.speed_range_m_s, at_least=0.0)
         if not self.n_rays >= 1:
