@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
+PYTEST := $(PY) -m pytest --numprocesses=auto --dist=loadfile --durations=10
 WORKDIR ?= runs/laptop
 
-.PHONY: install sweep pretrain smoke test test-all lint format clean
+.PHONY: install sweep pretrain smoke test test-slow test-oracles test-all lint format clean
 
 install: $(VENV)/.installed
 
@@ -18,6 +19,10 @@ $(VENV)/.dev: $(VENV)/.installed
 	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[cli,dev]'
 	@touch $@
 
+$(VENV)/.oracles: $(VENV)/.dev  # 3 GB to download; half a GB where $(VENV) has a PyTorch for CPUs
+	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[cli,dev,oracles]'
+	@touch $@
+
 sweep: install  ## the main job: teacher, sweep, table, picture (resumes when typed again)
 	$(PY) -m experiments.sweep --flagfile=experiments/presets/laptop.flags --workdir=$(WORKDIR)
 
@@ -25,10 +30,16 @@ smoke: install  ## the smallest sweep that runs every part
 	$(PY) -m experiments.sweep --flagfile=experiments/presets/smoke.flags --workdir=runs/smoke
 
 test: $(VENV)/.dev  ## everything in under ten minutes on two cores
-	$(PY) -m pytest -m "not slow" --numprocesses=auto --dist=loadfile --durations=10
+	$(PYTEST) -m "not slow" --ignore=tests/oracles
 
-test-all: $(VENV)/.dev  ## the studies that take minutes, too
-	$(PY) -m pytest --numprocesses=auto --dist=loadfile --durations=10
+test-slow: $(VENV)/.dev  ## the studies that take minutes
+	$(PYTEST) -m slow --ignore=tests/oracles
+
+test-oracles: $(VENV)/.oracles  ## against other libraries; fails, rather than skips, without them
+	@$(PY) -c 'from importlib.metadata import version as v; print("Sionna", v("sionna-no-rt"), "PyTorch", v("torch"))'
+	$(PYTEST) tests/oracles
+
+test-all: test test-slow test-oracles  ## each test once
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .

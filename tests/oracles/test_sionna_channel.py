@@ -16,7 +16,7 @@ from wfm_jax.signal import channel, fading, ofdm, profiles
 from wfm_jax.signal.propagation import SPEED_OF_LIGHT_M_S
 from wfm_jax.signal.tapped_delay_line import TDL_D, TDL_E
 
-sionna = pytest.importorskip("sionna.phy")
+sionna = pytest.importorskip("sionna.phy", reason="Sionna is missing: run `make test-oracles`")
 sionna_channel = pytest.importorskip("sionna.phy.channel")
 tr38901 = pytest.importorskip("sionna.phy.channel.tr38901")
 torch = pytest.importorskip("torch")

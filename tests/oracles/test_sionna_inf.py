@@ -15,7 +15,7 @@ from scipy import stats
 
 from wfm_jax.signal import inf, profiles
 
-sionna = pytest.importorskip("sionna.phy")
+sionna = pytest.importorskip("sionna.phy", reason="Sionna is missing: run `make test-oracles`")
 tr38901 = pytest.importorskip("sionna.phy.channel.tr38901")
 torch = pytest.importorskip("torch")
 

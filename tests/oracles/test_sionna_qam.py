@@ -10,7 +10,9 @@ import pytest
 
 from wfm_jax.signal import qam
 
-mapping = pytest.importorskip("sionna.phy.mapping")
+mapping = pytest.importorskip(
+    "sionna.phy.mapping", reason="Sionna is missing: run `make test-oracles`"
+)
 torch = pytest.importorskip("torch")
 
 SIONNA_METHOD = {"exact": "app", "maxlog": "maxlog"}
