@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from wfm_jax.signal import profiles
-from wfm_jax.signal.propagation import Propagation, check_range, moving
+from wfm_jax.signal.propagation import Propagation, check_motion, check_range, moving
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +54,7 @@ class FactoryHall:
         if not self.decay_std_decades >= 0.0:
             raise ValueError(f"decay_std_decades must be at least 0, got {self.decay_std_decades}")
         check_range("decay_range_s", self.decay_range_s, above=0.0)
-        check_range("speed_range_m_s", self.speed_range_m_s, at_least=0.0)
+        check_motion(self.speed_range_m_s, self.carrier_hz)
         if not self.n_rays >= 1:
             raise ValueError(f"n_rays must be at least 1, got {self.n_rays}")
         if not self.ray_spacing_s > 0.0:

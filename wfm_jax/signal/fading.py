@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from wfm_jax.signal import profiles
 from wfm_jax.signal.checks import check_array
+from wfm_jax.signal.noise import complex_normal
 from wfm_jax.signal.profiles import Profile
 
 
@@ -31,7 +32,7 @@ def scattered(
         complex64[*shape, n_times].
     """
     key_gain, key_angle = jax.random.split(key)
-    gains = jax.random.normal(key_gain, (*shape, n_sinusoids), jnp.complex64)
+    gains = complex_normal(key_gain, (*shape, n_sinusoids))
     offset = jax.random.uniform(key_angle, (*shape, n_sinusoids))
     angles = 2.0 * jnp.pi * (jnp.arange(n_sinusoids) + offset) / n_sinusoids
     rotation = jnp.exp(1j * phase[..., None, :] * jnp.cos(angles)[..., :, None])

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from wfm_jax.signal import large_scale
-from wfm_jax.signal.propagation import Propagation, check_range, moving
+from wfm_jax.signal.propagation import Propagation, check_motion, check_range, moving
 
 LOS_PATH_LOSS = (31.84, 21.5, 19.0)
 """Path loss is a + b lg(distance / m) + c lg(carrier / GHz); these are a, b, c of table 7.4.1-1."""
@@ -110,9 +110,7 @@ class InfHall:
         self._check_distances()
         if not 0.5e9 <= self.carrier_hz <= 100e9:
             raise ValueError(f"carrier_hz must be 0.5-100 GHz, got {self.carrier_hz}")
-        check_range("speed_range_m_s", self.speed_range_m_s, at_least=0.0)
-        if not math.isfinite(self.speed_range_m_s[1]):
-            raise ValueError(f"speed_range_m_s must be finite, got {self.speed_range_m_s}")
+        check_motion(self.speed_range_m_s, self.carrier_hz)
         if not math.isfinite(self.k_mean_db):
             raise ValueError(f"k_mean_db must be finite, got {self.k_mean_db}")
         for name in ("k_std_db", "los_shadowing_std_db"):

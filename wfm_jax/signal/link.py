@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from wfm_jax.signal import channel, fading, mixed_qam, ofdm, offsets, profiles, qam
+from wfm_jax.signal import channel, fading, mixed_qam, noise, ofdm, offsets, profiles, qam, words
 from wfm_jax.signal.factory import FACTORY_HALL
 from wfm_jax.signal.propagation import Propagation, Scenario
 
@@ -270,8 +270,7 @@ def transmit(config: LinkConfig, draw: Draw, *, key: jax.Array) -> Frame:
     key_bits, key_taps, key_noise = jax.random.split(key, 3)
     batch = draw.modulation.shape[0]
     m_max = config.max_bits_per_symbol
-    octets = jax.random.bits(key_bits, (batch, config.n_data, -(-m_max // 8)), jnp.uint8)
-    bits = jnp.unpackbits(octets, axis=-1)[..., :m_max].astype(jnp.int8)
+    bits = words.random_bits(key_bits, (batch, config.n_data, m_max))
     symbols = mixed_qam.modulate(bits, draw.modulation, config.bits_per_symbol)
     sent = ofdm.place(symbols, config.pilots, config.pilot_mask)
 
@@ -280,8 +279,7 @@ def transmit(config: LinkConfig, draw: Draw, *, key: jax.Array) -> Frame:
     if config.max_carrier_offset_hz:
         samples = offsets.carrier_offset(samples, draw.carrier_offset_hz, config.sample_s)
     n0 = 10.0 ** (-draw.snr_db / 10.0)
-    noise = jax.random.normal(key_noise, samples.shape, jnp.complex64)
-    iq = samples + noise * jnp.sqrt(n0)[:, None]
+    iq = noise.awgn(key_noise, samples, n0[:, None])
     grid = ofdm.to_grid(iq, config.n_symbols, config.cp_samples, config.n_subcarriers)
     response = ofdm.tap_response(_symbol_taps(config, taps), config.n_subcarriers, config.n_fft)
 

@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 
 from wfm_jax.signal import large_scale
-from wfm_jax.signal.propagation import Propagation, check_range, moving
+from wfm_jax.signal.propagation import Propagation, check_motion, check_range, moving
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,8 +32,8 @@ class MeasuredFactory:
     """Links of the measured halls: copy it with ``dataclasses.replace`` and change it.
 
     A link's two-dimensional distance is uniform. It has a line of sight with
-    :func:`los_probability`. As NLOS links have a K as well, ``Propagation.los``, which asks for a
-    part that does not fade, is true of all of them. Delay spread, K and shadowing are correlated.
+    :func:`los_probability`; the others have a K as well. Delay spread, K and shadowing are
+    correlated.
 
     Attributes:
         access_point_height_m: 1-10 m.
@@ -71,9 +71,7 @@ class MeasuredFactory:
         check_range("distance_range_m", self.distance_range_m, at_least=5.0)
         if self.distance_range_m[1] > 150.0:
             raise ValueError(f"distance_range_m must be at most 150, got {self.distance_range_m}")
-        check_range("speed_range_m_s", self.speed_range_m_s, at_least=0.0)
-        if not math.isfinite(self.speed_range_m_s[1]):
-            raise ValueError(f"speed_range_m_s must be finite, got {self.speed_range_m_s}")
+        check_motion(self.speed_range_m_s, self.carrier_hz)
         large_scale.check_limits(self._limits)
 
     @property
@@ -130,6 +128,7 @@ class MeasuredFactory:
             key=key_motion,
             speed_range_m_s=self.speed_range_m_s,
             carrier_hz=self.carrier_hz,
+            los=los,
             path_loss_db=path_loss_db(self, distance_3d_m, los) - drawn.shadowing_db,
         )
 

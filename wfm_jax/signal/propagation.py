@@ -111,11 +111,19 @@ def check_range(
     at_least: float = -math.inf,
     above: float = -math.inf,
 ) -> None:
-    """Raises ValueError that names the argument unless ``bounds`` is (low, high), low <= high."""
+    """Raises ValueError that names the argument unless ``bounds`` is (low, high), low <= high,
+    both finite."""
     low, high = bounds
-    if not low <= high:
-        raise ValueError(f"{name} must be (low, high) with low <= high, got {low, high}")
+    if not -math.inf < low <= high < math.inf:
+        raise ValueError(f"{name} must be finite (low, high) with low <= high, got {low, high}")
     if low < at_least:
         raise ValueError(f"{name} must be at least {at_least:g}, got {low, high}")
     if low <= above:
         raise ValueError(f"{name} must be above {above:g}, got {low, high}")
+
+
+def check_motion(speed_range_m_s: tuple[float, float], carrier_hz: float) -> None:
+    """Raises ValueError that names the argument unless speeds and carrier make sense."""
+    check_range("speed_range_m_s", speed_range_m_s, at_least=0.0)
+    if not 0.0 < carrier_hz < math.inf:
+        raise ValueError(f"carrier_hz must be positive and finite, got {carrier_hz}")

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from wfm_jax.signal import profiles
-from wfm_jax.signal.propagation import Propagation, check_range, moving
+from wfm_jax.signal.propagation import Propagation, check_motion, moving
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +48,7 @@ class TappedDelayLine:
         profiles.check_k_db(self.k_db)
         if not 0.0 <= self.delay_spread_s < np.inf:
             raise ValueError(f"delay_spread_s must be finite, not negative: {self.delay_spread_s}")
-        check_range("speed_range_m_s", self.speed_range_m_s, at_least=0.0)
+        check_motion(self.speed_range_m_s, self.carrier_hz)
 
     @functools.cached_property
     def profile(self) -> profiles.Profile:
