@@ -3,11 +3,11 @@
 Mutations that were tried in the package, and what then failed (here unless a module is named):
 
 - noise 0.25 dB too strong: all twelve genie rates, their sum, the grid's noise and the LS error;
-- K 0.5 dB too high inside ``rician_taps``: the four genie rates at K = 7 dB (where they depend on K
-  most) and the sum, resource elements, realised delay spread; in test_fading the gain at 7 and
-  15 dB and the taps' powers;
+- K 0.5 dB too high inside ``fading.ray_gains``: the four genie rates at K = 7 dB (where they depend
+  on K most) and the sum, resource elements, realised delay spread; in test_fading the gain at 7 and
+  15 dB and the rays' powers;
 - every draw normalised to unit energy: all genie rates and their sum, mean channel power, resource
-  elements, realised delay spread; in test_fading every gain, the autocorrelations, the taps;
+  elements, realised delay spread; in test_fading every gain, the autocorrelations, the rays;
 - ``qam.demap`` with the other sign: all genie rates, the sent bits; in test_qam brute force, sign,
   calibration, gradient; in test_mixed_qam the comparison of orders;
 - ``mixed_qam.demap`` with the other sign: in test_mixed_qam the comparison of orders.
@@ -21,7 +21,8 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from wfm_jax.signal import factory, link, mixed_qam, ofdm, qam, theory
+from wfm_jax.signal import link, mixed_qam, ofdm, profiles, propagation, qam, theory
+from wfm_jax.signal.factory import FactoryHall
 
 CONFIG = link.LinkConfig()
 SHORT = link.LinkConfig(n_symbols=2, pilot_symbols=(0,))
@@ -31,11 +32,11 @@ SMALL = link.LinkConfig(
     n_subcarriers=8,
     sample_rate_hz=8e6,
     cp_samples=4,
-    n_taps=3,
     pilot_symbols=(0,),
     pilot_spacing=8,
     max_timing_offset=2,
     n_sinusoids=2,
+    scenario=FactoryHall(n_rays=3, ray_spacing_s=1 / 8e6),
 )
 BATCH = 4096
 
@@ -52,15 +53,24 @@ def frame():
     return jax.tree.map(np.asarray, frame)
 
 
-def hand_made(batch, *, modulation=0, snr_db=100.0, k_db=3.0, timing_offset=0):
+def hand_made(
+    batch, *, config=CONFIG, modulation=0, snr_db=100.0, k_db=3.0, timing_offset=0, decay_s=55e-9
+):
     """A draw where every frame has the same statistics."""
     full = jnp.full(batch, 1.0)
+    hall = config.scenario
+    k_linear = 10.0 ** (k_db * full / 10.0)
     return link.Draw(
         modulation=jnp.full(batch, modulation, jnp.int32),
         snr_db=snr_db * full,
-        timing_offset=jnp.full(batch, timing_offset, jnp.int32),
-        propagation=factory.Propagation(
-            k_db=k_db * full, los=full > 0, decay_s=55e-9 * full, doppler_hz=10.0 * full
+        timing_offset=timing_offset * full,
+        carrier_offset_hz=0.0 * full,
+        propagation=propagation.Propagation(
+            profiles.exponential(decay_s * full, k_linear, hall.n_rays, hall.ray_spacing_s),
+            los=full > 0.0,
+            doppler_hz=10.0 * full,
+            arrival_rad=full,
+            path_loss_db=0.0 * full,
         ),
     )
 
@@ -105,7 +115,7 @@ def test_shapes_and_dtypes(frame):
 
 def test_grid_is_the_fft_of_iq(frame):
     blocks = frame.iq.reshape(BATCH, 8, 48)[..., 16:]
-    expected = np.fft.fft(blocks, axis=-1, norm="ortho")
+    expected = np.fft.fftshift(np.fft.fft(blocks, axis=-1, norm="ortho"), axes=-1)
     np.testing.assert_allclose(frame.grid, expected, atol=1e-4)
 
 
@@ -120,7 +130,7 @@ def test_spectrogram_is_log_power_of_windowed_iq(frame):
     window = np.sin(np.pi * np.arange(32) / 32) ** 2
     for i in (0, 7, 14):
         part = frame.iq[:, 24 * i : 24 * i + 32] * window
-        power = np.abs(np.fft.fft(part, axis=-1, norm="ortho")) ** 2
+        power = np.abs(np.fft.fftshift(np.fft.fft(part, axis=-1, norm="ortho"), axes=-1)) ** 2
         got = 10 ** (frame.spectrogram[:, i] / 10)
         np.testing.assert_allclose(got, power, rtol=1e-3, atol=1e-5)
 
@@ -164,7 +174,7 @@ def test_timing_offset_turns_the_channel():
     early, on_time = (
         transmit(CONFIG, hand_made(64, timing_offset=offset)).channel for offset in (5, 0)
     )
-    ramp = np.exp(-2j * np.pi * 5 * np.arange(32) / 32)
+    ramp = np.exp(-2j * np.pi * 5 * np.arange(-16, 16) / 32)
     np.testing.assert_allclose(early, on_time * ramp, atol=1e-5)
 
 
@@ -193,7 +203,8 @@ def test_labels_are_exact(frame):
 
     draw = hand_made(64, k_db=jnp.linspace(-6, 20, 64), snr_db=jnp.linspace(0, 30, 64))
     labelled = transmit(CONFIG, draw)
-    np.testing.assert_array_equal(labelled.k_db, draw.propagation.k_db)
+    np.testing.assert_allclose(labelled.k_db, np.linspace(-6, 20, 64), atol=1e-5)
+    assert np.all(labelled.los)
     np.testing.assert_allclose(labelled.n0, 10 ** (-np.linspace(0, 3, 64)), rtol=1e-5)
     np.testing.assert_array_equal(labelled.doppler_hz, draw.propagation.doppler_hz)
     delays_s = np.arange(10) / 20e6
@@ -210,7 +221,7 @@ def test_labels_are_exact(frame):
 def test_labelled_delay_spread_is_that_of_the_realised_taps():
     """Second moments of the mean power over taps: E|a_l|^2 is the profile with its LOS ray."""
     frame = transmit(SHORT, hand_made(20_000, k_db=2.0))
-    taps = np.fft.ifft(frame.channel[:, 0], axis=-1)[:, :10]
+    taps = np.fft.ifft(np.fft.ifftshift(frame.channel[:, 0], axes=-1), axis=-1)[:, :10]
     profile = (np.abs(taps.astype(np.complex128)) ** 2).mean(0)
     delays_s = np.arange(10) / 20e6
     mean = profile @ delays_s / profile.sum()
@@ -226,7 +237,9 @@ def test_draws_follow_their_distributions(frame):
     nominal = -10 * np.log10(frame.n0)
     assert np.sqrt(BATCH) * stats.kstest(nominal, stats.uniform(0, 30).cdf)[0] < 2.6
     draw = link.draw_links(CONFIG, key=jax.random.key(5), batch_size=BATCH)
-    offsets = np.bincount(draw.timing_offset, minlength=7)
+    assert draw.timing_offset.dtype == np.float32
+    np.testing.assert_array_equal(draw.timing_offset, np.round(draw.timing_offset))
+    offsets = np.bincount(np.asarray(draw.timing_offset, int), minlength=7)
     assert offsets.size == 7
     assert stats.chisquare(offsets).pvalue > 1e-6
 
@@ -286,7 +299,6 @@ def test_vmap_over_keys_is_a_loop():
     [
         ("n_symbols", {"n_symbols": 0}),
         ("n_subcarriers", {"n_subcarriers": -8}),
-        ("n_taps", {"n_taps": 0}),
         ("n_sinusoids", {"n_sinusoids": 0}),
         ("sample_rate_hz", {"sample_rate_hz": 0.0}),
         ("bits_per_symbol", {"bits_per_symbol": (2, 3)}),
@@ -300,16 +312,41 @@ def test_vmap_over_keys_is_a_loop():
         ("pilot_symbols", {"n_symbols": 1, "pilot_symbols": (0,), "pilot_spacing": 1}),
         ("pilot_spacing", {"pilot_spacing": 3}),
         ("pilot_spacing", {"pilot_spacing": 0}),
-        ("cp_samples", {"cp_samples": 8}),
         ("cp_samples", {"cp_samples": 33}),
-        ("max_timing_offset", {"max_timing_offset": 8}),
+        ("cp_samples", {"cp_samples": -1}),
+        ("fft_size", {"fft_size": 31}),
+        ("filter_half_width", {"filter_half_width": 0}),
         ("max_timing_offset", {"max_timing_offset": -1}),
+        ("max_carrier_offset_hz", {"max_carrier_offset_hz": -1.0}),
         ("snr_db_range", {"snr_db_range": (10.0, 0.0)}),
     ],
 )
 def test_bad_config_is_named(name, changes):
-    with pytest.raises(ValueError, match=name):
+    with pytest.raises(ValueError, match=f"^{name}") as error:
         link.LinkConfig(**changes)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "changes, missing",
+    [
+        # Ten rays 50 ns apart are 9 samples late, the window up to 6 early.
+        ({"cp_samples": 14}, 1),
+        ({"cp_samples": 0}, 15),
+        ({"max_timing_offset": 9}, 2),
+        ({"scenario": FactoryHall(n_rays=17)}, 6),
+        # A filter of 8 samples on either side for delays off the grid.
+        ({"fractional_timing": True}, 15),
+        ({"fractional_timing": True, "filter_half_width": 2}, 3),
+        ({"sample_rate_hz": 15e6}, 13),
+    ],
+)
+def test_short_prefix_warns_by_how_many_samples(changes, missing):
+    with pytest.warns(UserWarning, match=f"shorter than the channel by {missing} samples"):
+        config = link.LinkConfig(**changes)
+    enough = {**changes, "cp_samples": config.cp_samples + missing}
+    if enough["cp_samples"] <= config.n_fft:
+        assert link.LinkConfig(**enough).n_taps == config.cp_samples + missing + 1
 
 
 CHUNKS, CHUNK = 20, 4096
@@ -329,8 +366,15 @@ def genie_rates():
         def chunk(total, key):
             key_time, key_send = jax.random.split(key)
             offset = jax.random.randint(key_time, (CHUNK,), 0, SMALL.max_timing_offset + 1)
-            draw = hand_made(CHUNK, modulation=modulation, snr_db=snr_db, k_db=k_db)
-            frame = link.transmit(SMALL, draw._replace(timing_offset=offset), key=key_send)
+            draw = hand_made(
+                CHUNK,
+                config=SMALL,
+                modulation=modulation,
+                snr_db=snr_db,
+                k_db=k_db,
+                timing_offset=offset,
+            )
+            frame = link.transmit(SMALL, draw, key=key_send)
             h, y = (link.data_elements(SMALL, x) for x in (frame.channel, frame.grid))
             llr = qam.demap(y / h, frame.n0[:, None] / jnp.square(jnp.abs(h)), m)
             wrong = jnp.mean((llr > 0) != (frame.bits[..., :m] == 1), axis=(1, 2))
