@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from wfm_jax.evaluate.scores import FrameScores, class_bits, grid_power, score_payload
-from wfm_jax.signal import link, receivers
+from wfm_jax.signal import classifiers, link, receivers
 
 Estimate = Callable[[link.LinkConfig, link.Frame, receivers.Aligned], receivers.ChannelEstimate]
 """Estimates the aligned channel of frames."""
@@ -45,7 +45,7 @@ def score_receiver(config: link.LinkConfig, estimate: Estimate, frame: link.Fram
     channel = estimate(config, frame, aligned)
     llr = receivers.demap(config, aligned.grid, channel, frame.n0, frame.modulation).llr
     error = grid_power(channel.channel - frame.channel * aligned.ramp[:, None, :])
-    evidence = receivers.modulation_log_likelihood(config, aligned.grid, channel, frame.n0)
+    evidence = classifiers.modulation_log_likelihood(config, aligned.grid, channel, frame.n0)
     decided = jnp.argmax(evidence, axis=-1)
     payload = score_payload(config, frame, llr, error)
     missing = jnp.full(frame.n0.shape, jnp.nan)
@@ -54,7 +54,7 @@ def score_receiver(config: link.LinkConfig, estimate: Estimate, frame: link.Fram
         modulation=decided.astype(jnp.float32),
         amc_correct=(decided == frame.modulation).astype(jnp.float32),
         k_error_db=missing,
-        has_k=frame.los.astype(jnp.float32),
+        has_k=frame.has_k.astype(jnp.float32),
         snr_error_db=missing,
         los_correct=missing,
         loss=1.0 - payload.gmi_fraction + class_bits(evidence, frame.modulation),
