@@ -7,7 +7,6 @@ the user's own are set as section 7.7.6 says.
 """
 
 import dataclasses
-import functools
 
 import jax
 import numpy as np
@@ -47,22 +46,31 @@ class TappedDelayLine:
             )
         profiles.check_k_db(self.k_db)
         if not 0.0 <= self.delay_spread_s < np.inf:
-            raise ValueError(f"delay_spread_s must be finite, not negative: {self.delay_spread_s}")
+            raise ValueError(
+                f"delay_spread_s must be finite and not negative, got {self.delay_spread_s}"
+            )
         check_motion(self.speed_range_m_s, self.carrier_hz)
 
-    @functools.cached_property
+    @property
+    def _delays_s(self) -> np.ndarray:
+        """float64[n_rays], rescaled; zeros where there is no spread to rescale."""
+        delays = np.asarray(self.delays, np.float64)
+        powers = 10.0 ** (np.asarray(self.powers_db, np.float64) / 10.0)
+        whole = powers / powers.sum() / (1.0 + 10.0 ** (self.k_db / 10.0))
+        whole[0] += 1.0 - whole.sum()
+        late = delays - delays[0]  # exactly zero of a single ray, whatever its delay
+        spread = np.sqrt(whole @ (late - whole @ late) ** 2)
+        return delays * (self.delay_spread_s / spread if spread > 0.0 else 0.0)
+
+    @property
     def profile(self) -> profiles.Profile:
         """The profile as it is drawn, without a batch axis."""
         powers = 10.0 ** (np.asarray(self.powers_db) / 10.0)
-        with jax.ensure_compile_time_eval():
-            raw = profiles.delay_profile(self.delays, powers / powers.sum(), self.k_db)
-            if profiles.rms_delay_spread_s(raw) == 0.0:
-                return raw._replace(delays_s=0.0 * raw.delays_s)
-            return profiles.with_delay_spread(raw, self.delay_spread_s)
+        return profiles.delay_profile(self._delays_s.tolist(), powers / powers.sum(), self.k_db)
 
     @property
     def longest_delay_s(self) -> float:
-        return float(np.max(self.profile.delays_s))
+        return float(self._delays_s.max())
 
     @property
     def delay_grid_s(self) -> float | None:
