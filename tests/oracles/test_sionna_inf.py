@@ -154,6 +154,29 @@ def test_drawn_links(hall):
     assert not np.any(np.isfinite(k_db[~los]))
 
 
+def test_drawn_moments(hall):
+    """Our draws against Sionna's means and standard deviations, at the distance of equal odds."""
+    p = sionna_scenario(hall, [1.0], True, **our_layout(hall)).los_probability.item()
+    distance_m = min(np.log(2.0) / max(-np.log(p), 1e-9), 100.0)
+    at_distance = dataclasses.replace(hall, distance_range_m=(distance_m, distance_m))
+    los, spread_s, k_db, loss_db = our_links(at_distance)
+    for state in states(hall):
+        theirs = sionna_scenario(hall, [distance_m], state, **our_layout(hall))
+        mean = theirs.lsp_log_mean.numpy()[0, 0, 0]
+        std = theirs.lsp_log_std.numpy()[0, 0, 0]
+        drawn = los == state
+        check_moments(np.log10(spread_s[drawn]), mean[DELAY_SPREAD], std[DELAY_SPREAD])
+        check_moments(loss_db[drawn], theirs.basic_pathloss.item(), 10 * std[SHADOWING])
+        if state:
+            check_moments(k_db[drawn], 10 * mean[K], 10 * std[K])
+
+
+def check_moments(samples, mean, std):
+    for values, expected in ((samples, mean), ((samples - mean) ** 2, std**2)):
+        error = values.std() / np.sqrt(values.size)
+        assert abs(values.mean() - expected) < 5 * error
+
+
 def test_correlation_of_k_and_delay_spread():
     """-0.7 in both: Fisher's transform of a correlation has the variance 1/(n-3)."""
     for links in (our_links, sionna_links):
