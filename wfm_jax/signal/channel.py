@@ -34,7 +34,9 @@ def frequency_response(
     Raises:
         ValueError: gains that are not complex, or as many rays as there are not delays.
     """
-    _check_rays(gains, delays_s)
+    check_array("delays_s", delays_s, "n_rays", real=True, batched=True)
+    batch = delays_s.shape[:-1] or ("batch",)
+    check_array("gains", gains, *batch, "n_times", delays_s.shape[-1])
     check_array("frequencies_hz", frequencies_hz, "n", real=True)
     turns = delays_s[..., None] * jnp.asarray(frequencies_hz, jnp.float32)
     steering = jnp.exp(-2j * jnp.pi * turns)
@@ -69,15 +71,17 @@ def sample_taps(
         ValueError: gains that are not complex or have other rays than the delays, ``n_taps`` that
             do not hold the filter of a ray without delay.
     """
-    _check_rays(gains, delays_s)
+    check_array("delays_s", delays_s, "batch", "n_rays", real=True)
+    check_array("gains", gains, delays_s.shape[0], "n_times", delays_s.shape[1])
     if half_width < 0:
         raise ValueError(f"half_width must not be negative, got {half_width}")
     if n_taps < 2 * half_width + 1:
         raise ValueError(f"n_taps must be at least {2 * half_width + 1}, got {n_taps}")
-    distance = jnp.arange(n_taps) - half_width - (delays_s / sample_s)[..., None]
+    position = (delays_s / sample_s)[..., None]
     if half_width == 0:
-        weights = (jnp.abs(distance) <= 0.5).astype(jnp.float32)
+        weights = jnp.arange(n_taps) == jnp.round(position)
     else:
+        distance = jnp.arange(n_taps) - half_width - position
         weights = jnp.sinc(distance) * _kaiser(distance / (half_width + 1))
     return jnp.matmul(gains, weights.astype(gains.dtype), precision="highest")
 
@@ -108,11 +112,6 @@ def apply_taps(samples: jax.Array, taps: jax.Array) -> jax.Array:
         shifted = padded[:, start : start + samples.shape[1]].reshape(received.shape)
         received = received + taps[..., delay, None] * shifted
     return received.reshape(samples.shape)
-
-
-def _check_rays(gains: jax.Array, delays_s: jax.Array) -> None:
-    check_array("delays_s", delays_s, "n_rays", real=True, batched=True)
-    check_array("gains", gains, "batch", "n_times", delays_s.shape[-1])
 
 
 def _kaiser(x: jax.Array) -> jax.Array:
