@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 PYTEST := $(PY) -m pytest --numprocesses=auto --dist=loadfile --durations=10
 WORKDIR ?= runs/laptop
 
-.PHONY: install sweep pretrain smoke test test-slow test-oracles test-all lint format clean
+.PHONY: install sweep smoke test test-slow test-oracles test-all lint format clean
 
 install: $(VENV)/.installed
 
