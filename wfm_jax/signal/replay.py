@@ -39,19 +39,26 @@ class Replay:
                 energy, negative delays.
         """
         taps = np.atleast_2d(np.asarray(taps, np.complex128))
+        delays = np.asarray(delays_s, np.float64)
+        profiles.check_delays(delays)
+        if taps.ndim != 2 or not len(taps) or taps.shape[1] != delays.size:
+            raise ValueError(
+                f"taps must be [n_responses, {delays.size}], one per delay, got shape {taps.shape}"
+            )
 
         def rows(x: np.ndarray) -> tuple[tuple[float, ...], ...]:
-            return tuple(tuple(float(v) for v in row) for row in x)
+            return tuple(tuple(row) for row in x.tolist())
 
-        return cls(tuple(np.asarray(delays_s).tolist()), rows(np.real(taps)), rows(np.imag(taps)))
+        return cls(tuple(delays.tolist()), rows(np.real(taps)), rows(np.imag(taps)))
 
     def __post_init__(self):
         profiles.check_delays(np.asarray(self.delays_s, np.float64))
-        if not self.real or {len(row) for row in self.real + self.imag} != {len(self.delays_s)}:
+        if not self.real or len(self.real) != len(self.imag):
             raise ValueError(
-                f"taps must be [n_responses, {len(self.delays_s)}], one per delay, "
-                f"got {len(self.real)} responses of {sorted({len(row) for row in self.real})} taps"
+                f"real and imag must be as many responses, got {len(self.real)}, {len(self.imag)}"
             )
+        if {len(row) for row in self.real + self.imag} != {len(self.delays_s)}:
+            raise ValueError(f"real and imag must have {len(self.delays_s)} taps, one per delay")
         energy = np.sum(np.square(self.real) + np.square(self.imag), axis=1)
         if not np.all(np.isfinite(energy) & (energy > 0.0)):
             raise ValueError("taps must be finite, and no response may be all zero")
@@ -67,11 +74,13 @@ class Replay:
 
     @property
     def delay_grid_s(self) -> float | None:
-        """The spacing of equally spaced taps from zero on."""
+        """The spacing of equally spaced taps from zero on; inf where all arrives at once."""
         delays = np.asarray(self.delays_s)
-        spacing = delays[1] if delays.size > 1 else np.inf
+        if delays.max() == 0.0:
+            return np.inf
+        spacing = delays[1:2]  # of a single late tap there is none
         regular = np.allclose(delays, spacing * np.arange(delays.size), rtol=1e-6, atol=0.0)
-        return float(spacing) if delays.size > 1 and regular else None
+        return float(spacing[0]) if spacing.size and regular else None
 
     def draw(self, *, key: jax.Array, batch_size: int) -> Propagation:
         """Draws one of the responses, with equal probability, for each of ``batch_size`` links."""
