@@ -187,7 +187,8 @@ class Draw(NamedTuple):
     """What is drawn of each link before bits and noise; every entry has a leading [batch].
 
     ``modulation`` int32 indexes ``LinkConfig.bits_per_symbol``; ``snr_db`` is nominal:
-    n0 = 10^(-snr_db/10) for a channel of unit mean power; ``timing_offset`` is in samples.
+    n0 = 10^(-snr_db/10) for a channel of unit mean power; ``timing_offset`` is in samples;
+    ``carrier_offset_hz`` is left out of the program where ``max_carrier_offset_hz`` is 0.
     """
 
     modulation: jax.Array
@@ -210,7 +211,7 @@ class Frame(NamedTuple):
     Labels:
         modulation: int32[batch], index into ``LinkConfig.bits_per_symbol``.
         bits: int8[batch, n_data, m_max]; the first bits of a symbol are those in use.
-        channel: complex64[batch, n_symbols, n_subcarriers].
+        channel: complex64[batch, n_symbols, n_subcarriers], without the oscillator's turning.
         k_db: float32[batch], NaN where there is no K: nothing that does not fade, or nothing that
             does; see ``has_k``.
         delay_spread_s: float32[batch], rms, of the realised profile with its LOS ray.
