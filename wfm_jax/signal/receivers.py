@@ -156,7 +156,7 @@ def estimate_ls(
     Arguments and errors as of :func:`estimate_lmmse`.
     """
     rows, row_of = _time_rows(config, time_weights)
-    _check_covariance(config, covariance, csi.shape[0])
+    check_covariance(config, covariance, csi.shape[0])
     weights = jnp.asarray(interpolation_matrix(config), jnp.complex64)
     weights = jnp.broadcast_to(weights, (csi.shape[0], len(rows), *weights.shape))
     return _linear_estimate(config, weights, csi, n0, covariance, rows, row_of)
@@ -187,7 +187,7 @@ def estimate_lmmse(
         ValueError: time weights of a wrong shape or sum, or a covariance of a wrong shape.
     """
     rows, row_of = _time_rows(config, time_weights)
-    _check_covariance(config, covariance, csi.shape[0])
+    check_covariance(config, covariance, csi.shape[0])
     comb = slice(None, None, config.pilot_spacing)
     observed, across = covariance[..., comb, comb], covariance[..., :, comb]
     noise = n0[:, None] * np.sum(np.square(rows), axis=1)
@@ -263,6 +263,15 @@ def demap(
     return demapped
 
 
+def check_covariance(config: link.LinkConfig, covariance: jax.Array, batch: int) -> None:
+    """ValueError unless there is one covariance over the subcarriers, or one a frame."""
+    n = config.n_subcarriers
+    if covariance.shape not in ((n, n), (batch, n, n)):
+        raise ValueError(
+            f"covariance must have shape {(n, n)} or {(batch, n, n)}, got {covariance.shape}"
+        )
+
+
 def _linear_estimate(
     config: link.LinkConfig,
     weights: jax.Array,
@@ -299,11 +308,3 @@ def _time_rows(
         raise ValueError(f"time_weights must have shape {shape} and rows of sum one, got {weights}")
     rows, row_of = np.unique(weights, axis=0, return_inverse=True)
     return rows, row_of.reshape(-1)
-
-
-def _check_covariance(config: link.LinkConfig, covariance: jax.Array, batch: int) -> None:
-    n = config.n_subcarriers
-    if covariance.shape not in ((n, n), (batch, n, n)):
-        raise ValueError(
-            f"covariance must have shape {(n, n)} or {(batch, n, n)}, got {covariance.shape}"
-        )
