@@ -2,10 +2,15 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
 def check_array(
-    name: str, x: jax.Array, *axes: str | int, real: bool = False, batched: bool = False
+    name: str,
+    x: jax.Array | np.ndarray,
+    *axes: str | int,
+    real: bool = False,
+    batched: bool = False,
 ) -> None:
     """Raises ValueError in one line that names the argument unless dtype and axes fit.
 
