@@ -52,12 +52,9 @@ def print_read_out(rows: Sequence[Row], console: Any) -> None:
             table.add_row(*(text(row) for _, text in _FIELDS))
         console.print(table)
     console.print(
-        "Eb/N0* charges pilots and cyclic prefix to the bits. z = (measured - theory) / standard
-"
-        "error, for the receiver that knows the channel. Intervals (95 %) resample frames; without
-"
-        "an error the upper end is that of the frame error rate. NMSE* is what the receiver
-"
+        "Eb/N0* charges pilots and cyclic prefix to the bits. z = (measured - theory) / standard\n"
+        "error, for the receiver that knows the channel. Intervals (95 %) resample frames; without\n"
+        "an error the upper end is that of the frame error rate. NMSE* is what the receiver\n"
         "expects of its own estimate.",
         style="dim", markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip
