@@ -77,8 +77,9 @@ def run(
         active, ahead = [*study.receivers, *(own or {})], len(curve)
         theory = None
         for i, point in enumerate(curve):
-            rows = {name: known.get((*_place(point), name)) for name in active}
-            missing = [name for name, row in rows.items() if row is None]
+            there = ((name, known.get((*_place(point), name))) for name in active)
+            rows = {name: row for name, row in there if row is not None}
+            missing = [name for name in active if name not in rows]
             if missing:
                 check()
                 step, k = ready(point.scenario)

@@ -110,7 +110,7 @@ def _looks(values: Sequence, looks: Sequence[str]) -> dict:
 
 
 def _draw(axes: Any, curves: Sequence[_Curve], score: str, axis: str) -> None:
-    lowest = 1.0
+    lowest, colored = 1.0, len({curve.rows[0]["constellation"] for curve in curves}) > 1
     for curve in curves:
         level, value = numbers(curve.rows, axis), numbers(curve.rows, score)
         low, high = numbers(curve.rows, f"{score}_low"), numbers(curve.rows, f"{score}_high")
@@ -118,7 +118,8 @@ def _draw(axes: Any, curves: Sequence[_Curve], score: str, axis: str) -> None:
         if seen.any():
             lowest = min(lowest, value[seen].min())
         theory = numbers(curve.rows, f"{score}_theory")
-        axes.plot(*_smooth(level, theory, score), color=curve.color, lw=1.2, zorder=2)
+        color = curve.color if colored else "0.3"
+        axes.plot(*_smooth(level, theory, score), color=color, lw=1.2, zorder=2)
         axes.plot(
             level[seen], value[seen], color=curve.color, lw=0.7, ls=(0, (3, 3)), alpha=0.7, zorder=2
         )
@@ -133,7 +134,7 @@ def _draw(axes: Any, curves: Sequence[_Curve], score: str, axis: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     if score != "gmi":
         axes.set_yscale("log")
-        axes.set_ylim(10.0 ** np.floor(np.log10(lowest)), 1.0)
+        axes.set_ylim(10.0 ** np.floor(np.log10(lowest)), 1.5)
     if not curves:
         axes.text(0.5, 0.5, "no finished point", ha="center", transform=axes.transAxes)
 

@@ -44,7 +44,7 @@ def print_read_out(rows: Sequence[Row], console: Any) -> None:
     for row in rows:
         curves.setdefault(curve_title(row), []).append(row)
     for title, members in curves.items():
-        table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False,
+        table = Table(box=SIMPLE_HEAD, padding=0, pad_edge=False, show_edge=False,
                       title=title, title_justify="left", title_style="bold")  # fmt: skip
         for i, (heading, _) in enumerate(_FIELDS):
             table.add_column(heading, justify="left" if i == 2 else "right", no_wrap=True)
@@ -53,8 +53,8 @@ def print_read_out(rows: Sequence[Row], console: Any) -> None:
         console.print(table)
     console.print(
         "Eb/N0* charges pilots and cyclic prefix to the bits. z = (measured - theory) / standard\n"
-        "error, for the receiver that knows the channel. Intervals (95 %) resample frames; without\n"
-        "an error the upper end is that of the frame error rate. NMSE* is what the receiver\n"
+        "error, for the receiver that knows the channel. Intervals (95 %) resample frames;\n"
+        "without an error the upper end is that of the frame error rate. NMSE* is what the receiver\n"
         "expects of its own estimate.",
         style="dim", markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip
