@@ -180,6 +180,7 @@ def test_flat_lines_have_the_moments_of_their_k(line, k):
         dataclasses.replace(TDL_D, k_db=np.inf),
         dataclasses.replace(TDL_D, delay_spread_s=0.0),
         dataclasses.replace(RICIAN, delays=(3.0,)),
+        TappedDelayLine(delays=(0.7, 0.7, 0.7), powers_db=(0.0, -1.0, -3.0), k_db=1.0),
     ],
 )
 def test_without_a_delay_spread_all_arrives_at_once(line):
