@@ -68,7 +68,7 @@ def test_hash_names_the_frames(test_set, at):
             test_set,
             link=dataclasses.replace(
                 test_set.link,
-                scenario=dataclasses.replace(test_set.link.scenario, k_db_range=(-6.0, 19.0)),
+                scenario=dataclasses.replace(test_set.link.scenario, k_db_range=(-6.0, 10.0)),
             ),
         ),
     ]
