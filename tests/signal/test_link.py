@@ -5,7 +5,7 @@ Mutations that were tried in the package, and what then failed (here unless a mo
 - noise 0.25 dB too strong: all twelve genie rates, their sum, the grid's noise and the LS error;
 - K 0.5 dB too high inside ``fading.ray_gains``: the four genie rates at K = 7 dB (where they depend
   on K most) and the sum, resource elements, realised delay spread; in test_fading the gain at 7 and
-  15 dB and the rays' powers;
+  15 dB, the autocorrelations given the angle of arrival, the rays' powers;
 - every draw normalised to unit energy: all genie rates and their sum, mean channel power, resource
   elements, realised delay spread; in test_fading every gain, the autocorrelations, the rays;
 - ``qam.demap`` with the other sign: all genie rates, the sent bits; in test_qam brute force, sign,
