@@ -46,10 +46,11 @@ def k_distribution(scenario: Scenario, *, key: jax.Array) -> KDistribution:
             values.append(atom)
             shares.append(share)
     rician = k[(k > 0.0) & np.isfinite(k)]
-    groups = [rician[:1]] if rician.size and rician[0] == rician[-1] else []
-    groups = groups or [g for g in np.array_split(rician, _QUANTILES) if g.size]
-    values += [g[g.size // 2] for g in groups]
-    shares += [rician.size / k.size / len(groups)] * len(groups)
+    alike = rician.size > 0 and rician[0] == rician[-1]
+    for group in np.array_split(rician, 1 if alike else _QUANTILES):
+        if group.size:
+            values.append(group[group.size // 2])
+            shares.append(group.size / k.size)
     with np.errstate(divide="ignore"):
         return KDistribution(10.0 * np.log10(values), np.asarray(shares, np.float64))
 

@@ -54,8 +54,8 @@ def print_read_out(rows: Sequence[Row], console: Any) -> None:
     console.print(
         "Eb/N0* charges pilots and cyclic prefix to the bits. z = (measured - theory) / standard\n"
         "error, for the receiver that knows the channel. Intervals (95 %) resample frames;\n"
-        "without an error the upper end is that of the frame error rate. NMSE* is what the receiver\n"
-        "expects of its own estimate.",
+        "without an error the upper end is that of the frame error rate. NMSE* is what the\n"
+        "receiver expects of its own estimate.",
         style="dim", markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip
 
