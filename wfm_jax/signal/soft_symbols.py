@@ -47,25 +47,22 @@ def soft_symbols(
     levels = jnp.asarray(table)[modulation].T.reshape(column)
     masks = jnp.asarray(used)[modulation].T.reshape(column)
 
-    def axis(part: jax.Array) -> tuple[jax.Array, jax.Array]:
-        # Unrolled over levels: each is an operation on all symbols.
-        metrics = [
-            jnp.where(mask, -jnp.square(part - level) / n0, -jnp.inf)
-            for level, mask in zip(levels, masks, strict=True)
-        ]
-        top = functools.reduce(jnp.maximum, metrics)
-        weights = [jnp.exp(metric - top) for metric in metrics]
-        total = functools.reduce(jnp.add, weights)
+    # Both axes at once, unrolled over levels: each is an operation on all symbols.
+    parts = jnp.stack([y.real, y.imag])
+    metrics = [
+        jnp.where(mask, -jnp.square(parts - level) / n0, -jnp.inf)
+        for level, mask in zip(levels, masks, strict=True)
+    ]
+    top = functools.reduce(jnp.maximum, metrics)
+    weights = [jnp.exp(metric - top) for metric in metrics]
 
-        def expect(values: list[jax.Array]) -> jax.Array:
-            terms = [w * value for w, value in zip(weights, values, strict=True)]
-            return functools.reduce(jnp.add, terms) / total
+    def moment(power: int) -> jax.Array:
+        terms = [w * level**power for w, level in zip(weights, levels, strict=True)]
+        return functools.reduce(jnp.add, terms)
 
-        mean = expect(list(levels))
-        return mean, expect([jnp.square(level - mean) for level in levels])
-
-    (mean_i, variance_i), (mean_q, variance_q) = axis(y.real), axis(y.imag)
-    return SoftSymbols(jax.lax.complex(mean_i, mean_q), variance_i + variance_q)
+    mean = moment(1) / moment(0)
+    variance = jnp.maximum(moment(2) / moment(0) - jnp.square(mean), 0.0)
+    return SoftSymbols(jax.lax.complex(mean[0], mean[1]), variance[0] + variance[1])
 
 
 def data_efficiency(snr: jax.Array, modulation: jax.Array, orders: tuple[int, ...]) -> jax.Array:
