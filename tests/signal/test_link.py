@@ -64,7 +64,7 @@ def hand_made(
         modulation=jnp.full(batch, modulation, jnp.int32),
         snr_db=snr_db * full,
         timing_offset=timing_offset * full,
-        carrier_offset_hz=0.0 * full,
+        carrier_offset_hz=None,
         propagation=propagation.Propagation(
             profiles.exponential(decay_s * full, k_linear, hall.n_rays, hall.ray_spacing_s),
             los=full > 0.0,

@@ -46,7 +46,7 @@ def draw_of(modulation, snr_db, offset, k_db, decay_s, doppler_hz):
     rays = propagation.Propagation(
         profile, full(True, bool), full(doppler_hz), full(1.0), full(0.0)
     )
-    return link.Draw(full(modulation, np.int32), full(snr_db), full(offset), full(0.0), rays)
+    return link.Draw(full(modulation, np.int32), full(snr_db), full(offset), None, rays)
 
 
 def still_covariance():

@@ -29,7 +29,9 @@ class LinkConfig:
         n_symbols, n_subcarriers: size of the resource grid.
         sample_rate_hz: subcarrier spacing times the FFT's size.
         cp_samples: length of the cyclic prefix.
-        fft_size: at least ``n_subcarriers``, the rest is guard band; None uses every subcarrier.
+        fft_size: at least ``n_subcarriers``, the rest is guard band; None uses every subcarrier,
+            which is for delays on the sample grid: of others the interpolation filter is true over
+            three quarters of the sample rate only.
         pilot_symbols, pilot_spacing: OFDM symbols that carry a comb of pilots, and its spacing.
         bits_per_symbol: the constellations a frame's modulation is drawn from.
         snr_db_range: the nominal SNR is uniform between these.
@@ -188,13 +190,13 @@ class Draw(NamedTuple):
 
     ``modulation`` int32 indexes ``LinkConfig.bits_per_symbol``; ``snr_db`` is nominal:
     n0 = 10^(-snr_db/10) for a channel of unit mean power; ``timing_offset`` is in samples;
-    ``carrier_offset_hz`` is left out of the program where ``max_carrier_offset_hz`` is 0.
+    ``carrier_offset_hz`` is None where the oscillator is on frequency.
     """
 
     modulation: jax.Array
     snr_db: jax.Array
     timing_offset: jax.Array
-    carrier_offset_hz: jax.Array
+    carrier_offset_hz: jax.Array | None
     propagation: Propagation
 
 
@@ -211,7 +213,8 @@ class Frame(NamedTuple):
     Labels:
         modulation: int32[batch], index into ``LinkConfig.bits_per_symbol``.
         bits: int8[batch, n_data, m_max]; the first bits of a symbol are those in use.
-        channel: complex64[batch, n_symbols, n_subcarriers], without the oscillator's turning.
+        channel: complex64[batch, n_symbols, n_subcarriers], what a data symbol is multiplied by:
+            the mean over its FFT window where the channel moves or the oscillator turns.
         k_db: float32[batch], NaN where there is no K: nothing that does not fade, or nothing that
             does; see ``has_k``.
         delay_spread_s: float32[batch], rms, of the realised profile with its LOS ray.
@@ -250,12 +253,15 @@ def draw_links(config: LinkConfig, *, key: jax.Array, batch_size: int) -> Draw:
         timing = jax.random.uniform(key_time, (batch_size,), maxval=latest)
     else:
         timing = jax.random.randint(key_time, (batch_size,), 0, latest + 1).astype(jnp.float32)
+    carrier_offset_hz = None
+    if config.max_carrier_offset_hz:
+        turned = jax.random.uniform(key_carrier, (batch_size,), minval=-1.0)
+        carrier_offset_hz = config.max_carrier_offset_hz * turned
     return Draw(
         modulation=jax.random.randint(key_mod, (batch_size,), 0, len(config.bits_per_symbol)),
         snr_db=jax.random.uniform(key_snr, (batch_size,), minval=low, maxval=high),
         timing_offset=timing,
-        carrier_offset_hz=config.max_carrier_offset_hz
-        * jax.random.uniform(key_carrier, (batch_size,), minval=-1.0),
+        carrier_offset_hz=carrier_offset_hz,
         propagation=config.scenario.draw(key=key_prop, batch_size=batch_size),
     )
 
@@ -277,12 +283,14 @@ def transmit(config: LinkConfig, draw: Draw, *, key: jax.Array) -> Frame:
 
     taps = draw_taps(config, draw, key=key_taps)
     samples = channel.apply_taps(ofdm.to_time(sent, config.cp_samples, config.n_fft), taps)
-    if config.max_carrier_offset_hz:
-        samples = offsets.carrier_offset(samples, draw.carrier_offset_hz, config.sample_s)
+    response = ofdm.tap_response(_symbol_means(config, taps), config.n_subcarriers, config.n_fft)
+    if draw.carrier_offset_hz is not None:
+        turn = offsets.oscillator(draw.carrier_offset_hz, config.n_samples, config.sample_s)
+        samples = samples * turn
+        response = response * _symbol_means(config, turn[..., None])
     n0 = 10.0 ** (-draw.snr_db / 10.0)
     iq = noise.awgn(key_noise, samples, n0[:, None])
     grid = ofdm.to_grid(iq, config.n_symbols, config.cp_samples, config.n_subcarriers)
-    response = ofdm.tap_response(_symbol_taps(config, taps), config.n_subcarriers, config.n_fft)
 
     prop = draw.propagation
     power = jnp.mean(jnp.square(jnp.abs(response)), axis=(1, 2))
@@ -376,11 +384,13 @@ def spectrogram(iq: jax.Array, fft_size: int, n_subcarriers: int) -> jax.Array:
     return 10.0 * jnp.log10(jnp.square(jnp.abs(spectrum)) + 1e-12)
 
 
-def _symbol_taps(config: LinkConfig, taps: jax.Array) -> jax.Array:
-    """Taps of each OFDM symbol [batch, n_symbols, n_taps]: their mean over its FFT window."""
-    per_symbol = taps.reshape(taps.shape[0], config.n_symbols, -1, taps.shape[-1])
-    window = per_symbol[:, :, config.cp_samples :] if config.fading_within_symbols else per_symbol
-    return jnp.mean(window, axis=2)
+def _symbol_means(config: LinkConfig, x: jax.Array) -> jax.Array:
+    """Means over the FFT window of each OFDM symbol, of [batch, n_samples, ...]; entries that hold
+    for a whole symbol, [batch, n_symbols, ...], stay as they are."""
+    if x.shape[1] == config.n_symbols:
+        return x
+    per_symbol = x.reshape(x.shape[0], config.n_symbols, config.symbol_samples, *x.shape[2:])
+    return jnp.mean(per_symbol[:, :, config.cp_samples :], axis=2)
 
 
 def _is_whole(x: float) -> bool:

@@ -6,23 +6,25 @@ import jax.numpy as jnp
 from wfm_jax.signal.checks import check_array
 
 
-def carrier_offset(samples: jax.Array, offset_hz: jax.Array, sample_s: float) -> jax.Array:
-    """Turns samples by exp(j 2 pi offset t), t = 0 at the first sample.
+def oscillator(offset_hz: jax.Array, n_samples: int, sample_s: float) -> jax.Array:
+    """What a carrier offset turns samples by: exp(j 2 pi offset t), t = 0 at the first sample.
 
     In float32 the phase is off by at most 1e-7 of the turns that were made since the first sample.
 
     Args:
-        samples: complex64[batch, n_samples].
         offset_hz: float32[batch], carrier minus oscillator.
+        n_samples: samples of a frame.
         sample_s: duration of a sample.
 
+    Returns:
+        complex64[batch, n_samples].
+
     Raises:
-        ValueError: samples that are not complex, or not one offset per frame.
+        ValueError: not one offset per frame.
     """
-    check_array("samples", samples, "batch", "n_samples")
-    check_array("offset_hz", offset_hz, samples.shape[0], real=True)
-    turns = (offset_hz * sample_s)[:, None] * jnp.arange(samples.shape[-1], dtype=jnp.float32)
-    return samples * jnp.exp(2j * jnp.pi * (turns - jnp.round(turns)))
+    check_array("offset_hz", offset_hz, "batch", real=True)
+    turns = (offset_hz * sample_s)[:, None] * jnp.arange(n_samples, dtype=jnp.float32)
+    return jnp.exp(2j * jnp.pi * (turns - jnp.round(turns)))
 
 
 def window_offset(delays_s: jax.Array, offset_samples: jax.Array, sample_s: float) -> jax.Array:
