@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from wfm_jax.signal import link, mixed_qam, profiles, propagation, qam, receivers
+from wfm_jax.signal import classifiers, link, mixed_qam, profiles, propagation, qam, receivers
 
 CONFIG = link.LinkConfig()
 COMB = slice(None, None, CONFIG.pilot_spacing)
@@ -20,7 +20,7 @@ align = jax.jit(functools.partial(receivers.align_timing, CONFIG))
 estimate_ls = jax.jit(functools.partial(receivers.estimate_ls, CONFIG))
 estimate_lmmse = jax.jit(functools.partial(receivers.estimate_lmmse, CONFIG))
 demap = jax.jit(functools.partial(receivers.demap, CONFIG))
-likelihood = jax.jit(functools.partial(receivers.modulation_log_likelihood, CONFIG))
+likelihood = jax.jit(functools.partial(classifiers.modulation_log_likelihood, CONFIG))
 
 
 def frames(seed, snr_db, modulation=None):
