@@ -12,6 +12,7 @@ from absl.testing import flagsaver
 
 from experiments import ber
 from experiments.launch import launch
+from tests import compile_cache
 
 FLAGS = (
     "--scenarios=rician",
@@ -27,6 +28,13 @@ FLAGS = (
     "--target_frame_errors=100",
     "--max_frames=400",
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled(tmp_path_factory):
+    """Many tests run the same program."""
+    with compile_cache.kept_in(tmp_path_factory.mktemp("compiled")):
+        yield
 
 
 @pytest.fixture

@@ -16,11 +16,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from wfm_jax.evaluate.ber_point import Row, measure_point, point_row
+from wfm_jax.evaluate.ber_point import measure_point, point_row
 from wfm_jax.evaluate.ber_study import Point, Study
 from wfm_jax.evaluate.detection import Estimator, Step, link_step
 from wfm_jax.evaluate.estimators import classical_estimators
 from wfm_jax.evaluate.genie_theory import KDistribution, Rates, genie_rates, k_distribution
+from wfm_jax.results.ber_rows import Row
 from wfm_jax.results.progress import Progress, Silent
 
 _COVARIANCE, _K = 0, 1  # streams of the seed beside those of the points

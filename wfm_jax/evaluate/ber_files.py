@@ -6,10 +6,10 @@ import pathlib
 from collections.abc import Callable, Sequence
 
 from wfm_jax.evaluate import ber
-from wfm_jax.evaluate.ber_point import Row
 from wfm_jax.evaluate.ber_study import Study
 from wfm_jax.results import atomic, ber_rows, ber_table
 from wfm_jax.results.ber_picture import ber_picture
+from wfm_jax.results.ber_rows import Row
 from wfm_jax.results.progress import Progress, Silent
 
 ROWS, PARQUET, PICTURE, SUMMARY = "ber.jsonl", "ber.parquet", "ber.png", "summary.txt"

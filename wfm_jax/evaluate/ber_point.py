@@ -1,7 +1,6 @@
 """One point of an error-rate curve: batches of frames until enough are wrong, then a row."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,10 +11,10 @@ from wfm_jax.evaluate.ber_study import Point, StopRule, Study
 from wfm_jax.evaluate.detection import FrameCounts, Step
 from wfm_jax.evaluate.frame_sums import FrameSums
 from wfm_jax.evaluate.genie_theory import Rates
+from wfm_jax.results.ber_rows import Row, complete_row
 from wfm_jax.results.identity import digest
 from wfm_jax.signal.link import LinkConfig
 
-Row = dict[str, Any]
 GENIE = "genie"
 COLUMNS = ("bit_errors", "symbol_errors", "frame_errors", "gmi", "channel_error", "channel_power",
            "predicted_error")  # fmt: skip
@@ -81,7 +80,7 @@ def status(rule: StopRule, sums: FrameSums) -> str:
 def point_row(
     study: Study, point: Point, receiver: str, sums: FrameSums, theory: Rates, wall_s: float
 ) -> Row:
-    """A receiver's row, columns as ``wfm_jax.results.ber_rows.COLUMNS``.
+    """A receiver's row, with all of ``wfm_jax.results.ber_rows.COLUMNS``.
 
     Args:
         study, point: what was measured.
@@ -126,4 +125,4 @@ def point_row(
         row[f"{name}_theory"] = float(expected)
         if receiver == GENIE and measured[name].error > 0.0:
             row[f"{name}_z"] = (measured[name].value - float(expected)) / measured[name].error
-    return row
+    return complete_row(row)

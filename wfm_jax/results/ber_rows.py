@@ -55,10 +55,22 @@ COLUMNS = (
 _TYPES = {"str": str, "int64": int, "float64": (int, float)}
 
 
+def complete_row(row: Mapping[str, Any]) -> Row:
+    """All columns in order; missing values and those that are not finite become None.
+
+    Raises:
+        ValueError: an unknown column, or a value that its dtype does not hold.
+    """
+    unknown = set(row) - {column.name for column in COLUMNS}
+    if unknown:
+        raise ValueError(f"unknown columns {sorted(unknown)}")
+    return {column.name: _cell(column, row.get(column.name)) for column in COLUMNS}
+
+
 def append_rows(path: str | os.PathLike, rows: Iterable[Mapping[str, Any]]) -> None:
     """Adds rows in one write and returns when they are on disk; other values than the columns'
     dtypes are a ValueError, and nothing is written."""
-    lines = [json.dumps(_complete(row), allow_nan=False) + "\n" for row in rows]
+    lines = [json.dumps(complete_row(row), allow_nan=False) + "\n" for row in rows]
     with open(path, "ab", buffering=0) as file:
         file.write("".join(lines).encode())
         os.fsync(file.fileno())
@@ -78,7 +90,7 @@ def read_rows(path: str | os.PathLike) -> list[Row]:
     rows = []
     for number, line in enumerate(lines, start=1):
         try:
-            rows.append(_complete(json.loads(line)))
+            rows.append(complete_row(json.loads(line)))
         except (ValueError, TypeError, AttributeError) as error:
             raise ValueError(f"{path}, line {number}: {error}") from None
     return rows
@@ -100,17 +112,9 @@ def write_parquet(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike) ->
 
     types = {"str": pyarrow.string(), "int64": pyarrow.int64(), "float64": pyarrow.float64()}
     schema = pyarrow.schema([(column.name, types[column.dtype]) for column in COLUMNS])
-    table = pyarrow.Table.from_pylist([_complete(row) for row in rows], schema=schema)
+    table = pyarrow.Table.from_pylist([complete_row(row) for row in rows], schema=schema)
     with atomic.replacing(path) as beside:
         pyarrow.parquet.write_table(table, beside)
-
-
-def _complete(row: Mapping[str, Any]) -> Row:
-    """All columns in order; missing values and those that are not finite become None."""
-    unknown = set(row) - {column.name for column in COLUMNS}
-    if unknown:
-        raise ValueError(f"unknown columns {sorted(unknown)}")
-    return {column.name: _cell(column, row.get(column.name)) for column in COLUMNS}
 
 
 def _cell(column: Column, value: Any) -> Any:
