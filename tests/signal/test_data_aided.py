@@ -151,13 +151,16 @@ def test_known_data_reach_the_closed_form(snr_db):
 
 
 def test_pilots_alone_and_all_known_differ_by_eight_decibels():
-    """At 20 dB, within 0.3 dB of an independent simulation's mean over all links: with the frames'
-    own covariance 8.2 dB; the ensemble's -25.6 and -34.3 dB are worse by 1.2 and by 0.7."""
+    """At 20 dB. Eight known elements on each subcarrier instead of two on every second are nine
+    decibels of pilot energy; what frequencies tell of each other takes some of it back. (Another
+    simulator, on other profiles, gave 7.7.) What the ensemble knows is worse than what frames know,
+    and matters less the more is known."""
     own, ensemble = scores(20.0, 0), scores(20.0, 0, True)
     gain = db(own["error lmmse"]) - db(own["error known"])
-    assert abs(gain - 8.2) < 0.3
-    assert 0.8 < db(ensemble["error lmmse"]) - db(own["error lmmse"]) < 1.5
-    assert 0.3 < db(ensemble["error known"]) - db(own["error known"]) < 1.1
+    assert 7.0 < gain < 9.0
+    behind_lmmse = db(ensemble["error lmmse"]) - db(own["error lmmse"])
+    behind_known = db(ensemble["error known"]) - db(own["error known"])
+    assert 0.2 < behind_known < behind_lmmse < 1.6
 
 
 def test_known_symbols_are_what_was_sent():

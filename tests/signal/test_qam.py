@@ -172,6 +172,14 @@ def test_noise_broadcasts_against_symbols():
         np.testing.assert_allclose(together[row], qam.demap(y[row], n0[row], 4), rtol=1e-6)
 
 
+@pytest.mark.parametrize("method", ["exact", "maxlog"])
+def test_noise_that_cannot_be_gives_nan_there_alone(method):
+    y = jnp.asarray(received(4, 0.1)[:4])
+    llr = qam.demap(y, jnp.asarray([0.1, -0.1, jnp.nan, 0.1]), 4, method)
+    np.testing.assert_array_equal(jnp.isnan(llr), jnp.asarray([[0], [1], [1], [0]]) * jnp.ones(4))
+    assert jnp.all(jnp.isnan(qam.demap(y, -1.0, 4, method)))
+
+
 @pytest.mark.parametrize("m", [2, 8])
 def test_transforms_agree(m):
     y = jnp.asarray(received(m, 0.1)[:60]).reshape(3, 20)

@@ -6,9 +6,8 @@ import functools
 import jax
 import numpy as np
 import pytest
-from scipy import special
 
-from wfm_jax.signal import classifiers, link, mixed_qam, profiles, propagation, qam, receivers
+from wfm_jax.signal import link, mixed_qam, profiles, propagation, qam, receivers
 
 CONFIG = link.LinkConfig()
 COMB = slice(None, None, CONFIG.pilot_spacing)
@@ -20,7 +19,6 @@ align = jax.jit(functools.partial(receivers.align_timing, CONFIG))
 estimate_ls = jax.jit(functools.partial(receivers.estimate_ls, CONFIG))
 estimate_lmmse = jax.jit(functools.partial(receivers.estimate_lmmse, CONFIG))
 demap = jax.jit(functools.partial(receivers.demap, CONFIG))
-likelihood = jax.jit(functools.partial(classifiers.modulation_log_likelihood, CONFIG))
 
 
 def frames(seed, snr_db, modulation=None):
@@ -246,56 +244,6 @@ def test_demap_is_the_demapper_of_equalised_symbols(covariance):
         close = np.isclose(got[:64][own][..., :m], expected, rtol=2e-3, atol=2e-3)
         assert np.all(close | ~moderate)
         assert np.all(got[:64][own][..., m:] == 0.0)
-
-
-@pytest.fixture(scope="module")
-def alrt():
-    """Correct classifications of 2,048 frames each at 10, 15 and 20 dB, channel known."""
-
-    def correct(seed, snr_db):
-        frame = frames(seed, snr_db)
-        ramp = np.ones((CHUNK, 32), np.complex64)
-        score = likelihood(frame.grid, receivers.estimate_genie(frame, ramp), frame.n0)
-        return np.argmax(score, axis=-1) == np.asarray(frame.modulation)
-
-    return {
-        snr_db: np.concatenate([correct(20 + seed, snr_db) for seed in range(4)])
-        for snr_db in (10.0, 15.0, 20.0)
-    }
-
-
-def test_likelihood_classification_grows_with_the_snr(alrt):
-    rates = [c.mean() for c in alrt.values()]
-    variances = [rate * (1 - rate) / 2048 for rate in rates]
-    for i in range(2):
-        assert (rates[i + 1] - rates[i]) / np.sqrt(variances[i] + variances[i + 1]) > 5
-
-
-@pytest.mark.parametrize("snr_db, expected", [(10.0, 0.765), (15.0, 0.915), (20.0, 0.996)])
-def test_likelihood_classification_reaches_its_known_rates(alrt, snr_db, expected):
-    """Rates of an independent simulation, within 5 standard errors of 2,048 frames."""
-    rate = alrt[snr_db].mean()
-    assert abs(rate - expected) < 5 * np.sqrt(expected * (1 - expected) / 2048)
-    assert snr_db < 20.0 or rate > 0.95
-
-
-def test_likelihood_is_the_sum_over_all_points():
-    """ln p(y | M) = sum_n ln 1/M sum_s exp(-|y - h s|^2 / n0), brute force in float64, up to what
-    does not depend on M."""
-    frame = frames(6, 8.0)
-    genie = receivers.estimate_genie(frame, np.ones((CHUNK, 32), np.complex64))
-    got = np.asarray(likelihood(frame.grid, genie, frame.n0))[:4]
-    y, h = (
-        np.asarray(link.data_elements(CONFIG, x))[:4].astype(np.complex128)
-        for x in (frame.grid, frame.channel)
-    )
-    n0 = np.asarray(frame.n0, np.float64)[:4, None, None]
-    columns = []
-    for m in CONFIG.bits_per_symbol:
-        distance = np.abs(y[..., None] - h[..., None] * np.asarray(qam.constellation(m))) ** 2 / n0
-        columns.append(special.logsumexp(-distance, axis=-1).sum(-1) - 224 * m * np.log(2.0))
-    expected = np.stack(columns, axis=-1)
-    np.testing.assert_allclose(got - got[:, :1], expected - expected[:, :1], atol=0.02)
 
 
 def test_a_batch_is_a_loop(covariance):
