@@ -106,7 +106,7 @@ def demap(
         method: "exact" (log-sum-exp over the levels of an axis) or "maxlog".
 
     Returns:
-        float32[..., m], ln P(bit=1)/P(bit=0).
+        float32[..., m], ln P(bit=1)/P(bit=0); NaN where ``n0`` is negative or NaN.
 
     Raises:
         ValueError: unknown ``method``, unsupported ``bits_per_symbol``, ``y`` not complex, or
@@ -172,7 +172,19 @@ def check_noise(n0: jax.Array | float, y: jax.Array) -> jax.Array:
 
 @functools.partial(jax.jit, static_argnames=("m", "method"))
 def _demap(y: jax.Array, n0: jax.Array, m: int, method: str) -> jax.Array:
-    return _interleave(_axis_llrs(y.real, n0, m, method), _axis_llrs(y.imag, n0, m, method))
+    def llrs(y: jax.Array, n0: jax.Array) -> jax.Array:
+        return _interleave(_axis_llrs(y.real, n0, m, method), _axis_llrs(y.imag, n0, m, method))
+
+    def no_llrs(y: jax.Array, n0: jax.Array) -> jax.Array:
+        return jnp.full((*y.shape, m), jnp.nan)
+
+    # XLA for CPUs drops optimization barriers and would compute y anew, unvectorised, for each bit
+    # (25 times slower behind a noise generator); what enters a branch is computed once, before.
+    def llrs_apart(y: jax.Array, n0: jax.Array) -> jax.Array:
+        return jax.lax.cond(jnp.any(n0 >= 0.0), llrs, no_llrs, y, n0)
+
+    n0 = jnp.where(n0 >= 0.0, n0, jnp.nan)
+    return jax.lax.platform_dependent(y, n0, cpu=llrs_apart, default=llrs)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3))
