@@ -5,8 +5,11 @@ axis and no large numbers: squared distances of float32 make the LLRs here right
 2e-7 |y - point|^2 / n0 of the nearer points. Use it for constellations that are not square.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from wfm_jax.signal import qam
 
@@ -34,17 +37,32 @@ def demap(
     points = check_points(points)
     y = qam.check_received(y)
     n0 = qam.check_noise(n0, y)
-    m = points.size.bit_length() - 1
-    # Points come first, so that each sum runs over whole arrays of symbols.
-    offset = y - points.reshape((-1,) + (1,) * y.ndim)
-    metric = -(jnp.square(offset.real) + jnp.square(offset.imag)) / n0
-    reduce = jax.nn.logsumexp if method == "exact" else jnp.max
+    reduce = _log_sum_exp if method == "exact" else _max
 
-    def llr(bit: int) -> jax.Array:
-        by_bit = metric.reshape(2**bit, 2, -1, *y.shape)
-        return reduce(by_bit[:, 1], axis=(0, 1)) - reduce(by_bit[:, 0], axis=(0, 1))
+    def llr(ordered: jax.Array) -> jax.Array:
+        offsets = [y - point for point in ordered]
+        metrics = [-(jnp.square(o.real) + jnp.square(o.imag)) / n0 for o in offsets]
+        half = len(metrics) // 2
+        return reduce(metrics[half:]) - reduce(metrics[:half])
 
-    return jnp.stack([llr(bit) for bit in range(m)], axis=-1)
+    # A loop over bits keeps the program short; within it, each point is an operation on all y.
+    return jnp.moveaxis(jax.lax.map(llr, points[_by_bit(points.size)]), 0, -1)
+
+
+def _by_bit(n_points: int) -> np.ndarray:
+    """int[m, n_points]: for each bit, MSB first, the labels where it is 0, then those where 1."""
+    labels = np.arange(n_points)
+    bits = [(labels >> shift) & 1 for shift in reversed(range(n_points.bit_length() - 1))]
+    return np.stack([np.argsort(bit, kind="stable") for bit in bits])
+
+
+def _max(terms: list[jax.Array]) -> jax.Array:
+    return functools.reduce(jnp.maximum, terms)
+
+
+def _log_sum_exp(terms: list[jax.Array]) -> jax.Array:
+    top = jax.lax.stop_gradient(_max(terms))
+    return top + jnp.log(functools.reduce(jnp.add, [jnp.exp(term - top) for term in terms]))
 
 
 def check_points(points: jax.Array) -> jax.Array:
