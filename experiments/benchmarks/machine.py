@@ -4,6 +4,7 @@ Measured with kernels of the same compiler on the same device, all cores: what a
 sheet would leave out (clock, vector width chosen, memory shared with neighbours) is in them.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -15,32 +16,43 @@ _CHAINS, _LENGTH, _EXPONENTIALS = 8, 64, 16
 
 
 class Machine(NamedTuple):
-    """Per second: arithmetic operations, exponentials, and bytes read or written by a copy."""
+    """Per second: arithmetic operations, exponentials, and bytes of main memory read or written."""
 
     operations: float
     exponentials: float
-    copied_bytes: float
+    memory_bytes: float
 
 
-def measure(copy_bytes: int = 2**28, n_values: int = 2**20) -> Machine:
+def measure(big_bytes: int = 2**28, n_values: int = 2**20) -> Machine:
     """The best of five runs of three kernels.
 
     Args:
-        copy_bytes: of the copied array; several times the last cache.
+        big_bytes: of the array that is read and written; several times the last cache.
         n_values: of the arrays of the arithmetic kernels.
     """
-    big, small = jnp.ones(copy_bytes // 4), jnp.linspace(0.0, 1.0, n_values)
+    small = jnp.linspace(0.0, 1.0, n_values)
+    # In place: a fresh array of this size would time the operating system's pages.
+    negate = jax.jit(jnp.negative, donate_argnums=0)
+    big = [jnp.ones(big_bytes // 4)]
 
-    def rate(amount: float, kernel, x: jax.Array) -> float:
+    def pass_over_memory() -> None:
+        big[0] = jax.block_until_ready(negate(big[0]))
+
+    def compute(kernel: Callable[[jax.Array], jax.Array]) -> Callable[[], object]:
         run = jax.jit(kernel)
-        jax.block_until_ready(run(x))
-        return amount / min(seconds(lambda: jax.block_until_ready(run(x))) for _ in range(5))
+        return lambda: jax.block_until_ready(run(small))
 
     return Machine(
-        operations=rate(2.0 * _CHAINS * _LENGTH * n_values, _multiply_add, small),
-        exponentials=rate(float(_EXPONENTIALS * n_values), _exponentials, small),
-        copied_bytes=rate(2.0 * copy_bytes, lambda x: -x, big),
+        operations=2.0 * _CHAINS * _LENGTH * n_values / _best(compute(_multiply_add)),
+        exponentials=_EXPONENTIALS * n_values / _best(compute(_exponentials)),
+        memory_bytes=2.0 * big_bytes / _best(pass_over_memory),
     )
+
+
+def _best(call: Callable[[], object]) -> float:
+    """Seconds of the best of five measurements, after a first call that compiles."""
+    call()
+    return min(seconds(call) for _ in range(5))
 
 
 def _multiply_add(x: jax.Array) -> jax.Array:

@@ -111,7 +111,7 @@ def _cost(
     """Time and counts of a stage, and the share of that time the machine needs at its best."""
     arithmetic_s = counts["operations_per_symbol"] / yardsticks.operations
     exponentials_s = counts["transcendentals_per_symbol"] / yardsticks.exponentials
-    memory_s = counts["bytes_per_symbol"] / yardsticks.copied_bytes
+    memory_s = counts["bytes_per_symbol"] / yardsticks.memory_bytes
     return {
         "ns_per_symbol": seconds_per_symbol * 1e9,
         **counts,

@@ -38,7 +38,8 @@ def _stages(result: dict[str, Any]) -> Table:
         caption=(
             f"compute: share of the time needed at {peak['operations'] / 1e9:.0f} G operations and "
             f"{peak['exponentials'] / 1e9:.1f} G exponentials a second, "
-            f"memory: at {peak['copied_bytes'] / 1e9:.0f} GB/s, as measured here.\n"
+            f"memory: at {peak['memory_bytes'] / 1e9:.0f} GB/s of main memory, as measured here "
+            "(above 100%: it stays in a cache).\n"
             "temp: what the program allocates beside its inputs and outputs, per frame."
         ),
     )

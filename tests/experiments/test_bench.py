@@ -43,7 +43,7 @@ def test_a_tiny_run_writes_what_is_promised(monkeypatch, capsys, tmp_path, quick
     assert result["cores"] >= 1
     assert result["devices"]
     assert result["settings"]["rounds"] == 2
-    assert set(result["machine_per_second"]) == {"operations", "exponentials", "copied_bytes"}
+    assert set(result["machine_per_second"]) == {"operations", "exponentials", "memory_bytes"}
     assert list(result["cases"]) == ["flat Rician 8, 16-QAM", "OFDM TDL-D 14x64, 16-QAM"]
     for case in result["cases"].values():
         assert len(case["seconds"]["ours"]) == 2
@@ -104,7 +104,7 @@ def test_ratios_pair_rounds():
 
 
 def test_yardsticks_are_positive():
-    assert all(rate > 0 for rate in machine.measure(copy_bytes=2**16, n_values=2**8))
+    assert all(rate > 0 for rate in machine.measure(big_bytes=2**16, n_values=2**8))
 
 
 @pytest.mark.parametrize(
