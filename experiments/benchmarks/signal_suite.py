@@ -71,7 +71,7 @@ def _measure(
     case: Case, settings: Settings, peer: bool, yardsticks: Machine, progress: Progress
 ) -> dict[str, Any]:
     stages = signal.stages(case)
-    calls: dict[str, Callable[[], Any]] = {"ours": signal.repeated(*stages["all"])}
+    calls: dict[str, Callable[[], Any]] = {"ours": signal.repeated(stages["all"])}
     if peer:
         device = "cpu" if jax.default_backend() == "cpu" else "cuda:0"
         calls["sionna"] = signal_sionna.peer(case, device)
@@ -92,12 +92,12 @@ def _measure(
     if peer:
         result["ratio"] = ratios(seconds["sionna"], seconds["ours"])
         result["bit_error_rate"]["sionna"] = signal_sionna.bit_error_rate(calls["sionna"])
-    stage_calls = {name: signal.repeated(*stage) for name, stage in stages.items()}
+    stage_calls = {name: signal.repeated(stage) for name, stage in stages.items()}
     stage_seconds = in_turns(stage_calls, settings.rounds, 0.03, after_round=advance)
     result["stages"] = {
         name: _cost(
             statistics.median(stage_seconds[name]) / case.n_symbols,
-            signal.counted(*stage, case),
+            signal.counted(stage, case),
             yardsticks,
         )
         for name, stage in stages.items()
