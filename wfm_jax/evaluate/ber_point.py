@@ -19,6 +19,7 @@ GENIE = "genie"
 COLUMNS = ("bit_errors", "symbol_errors", "frame_errors", "gmi", "channel_error", "channel_power",
            "predicted_error")  # fmt: skip
 """Columns of the sums over frames."""
+_FEWEST = 10  # wrong frames for a standard error to mean anything
 
 
 def measure_point(
@@ -94,10 +95,8 @@ def point_row(
     n_bits = n_symbols * point.bits_per_symbol
     n_wrong = total(sums, "frame_errors")
     frames = frame_sums.share(n_wrong, sums.n_frames)
-    bits = frame_sums.mean(sums, 0, sums.n_frames / n_bits)
-    symbols = frame_sums.mean(sums, 1, sums.n_frames / n_symbols)
-    if n_wrong == 0:  # no more than every bit of a wrong frame is wrong
-        bits, symbols = bits._replace(high=frames.high), symbols._replace(high=frames.high)
+    bits = frame_sums.rate_of_errors(sums, 0, n_wrong, sums.n_frames / n_bits)
+    symbols = frame_sums.rate_of_errors(sums, 1, n_wrong, sums.n_frames / n_symbols)
     gmi = frame_sums.mean(sums, 3)
     nmse = frame_sums.ratio_db(sums, 4, 5)
     measured = {"ber": bits, "ser": symbols, "gmi": gmi, "fer": frames, "channel_nmse_db": nmse}
@@ -123,6 +122,6 @@ def point_row(
         row |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
     for name, expected in theory._asdict().items():
         row[f"{name}_theory"] = float(expected)
-        if receiver == GENIE and measured[name].error > 0.0:
+        if receiver == GENIE and n_wrong >= _FEWEST and measured[name].error > 0.0:
             row[f"{name}_z"] = (measured[name].value - float(expected)) / measured[name].error
     return complete_row(row)

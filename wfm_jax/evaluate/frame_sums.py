@@ -77,7 +77,7 @@ def add_frames(sums: FrameSums, values: np.ndarray, weights: np.ndarray) -> Fram
 def mean(sums: FrameSums, column: int, scale: float = 1.0) -> Estimate:
     """Mean of a column over frames, times ``scale``.
 
-    With very few frames that are not zero (below about ten) the interval is too short.
+    Where all but a few frames are zero the interval is too short: see :func:`rate_of_errors`.
     """
     values = scale * ratio(sums.sums[:, column], sums.weights)
     n = sums.n_frames
@@ -102,3 +102,23 @@ def share(count: float, n: int) -> Estimate:
     low = 0.0 if count == 0 else middle - half
     high = 1.0 if count == n else middle + half
     return Estimate(p, float(low), float(high), float(np.sqrt(p * (1.0 - p) / n)))
+
+
+def rate_of_errors(sums: FrameSums, column: int, n_wrong: float, scale: float) -> Estimate:
+    """Mean of a column of errors, of which only wrong frames have any.
+
+    A handful of wrong frames is too little to resample. So the interval is no narrower than that of
+    the share of wrong frames, times the errors of a wrong frame; without one, no more than all of a
+    wrong frame can be wrong.
+
+    Args:
+        sums: over frames.
+        column: of the errors.
+        n_wrong: frames with errors.
+        scale: one over the errors that a frame can have.
+    """
+    rate, wrong = mean(sums, column, scale), share(n_wrong, sums.n_frames)
+    each = rate.value / wrong.value if n_wrong else 1.0
+    return rate._replace(
+        low=min(rate.low, each * wrong.low), high=max(rate.high, each * wrong.high)
+    )

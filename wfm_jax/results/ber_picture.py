@@ -134,7 +134,7 @@ def _draw(axes: Any, curves: Sequence[_Curve], score: str, axis: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     if score != "gmi":
         axes.set_yscale("log")
-        axes.set_ylim(10.0 ** np.floor(np.log10(lowest)), 1.5)
+        axes.set_ylim(10.0 ** np.floor(np.log10(lowest / 1.3)), 1.5)
     if not curves:
         axes.text(0.5, 0.5, "no finished point", ha="center", transform=axes.transAxes)
 

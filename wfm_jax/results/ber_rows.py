@@ -25,7 +25,9 @@ def _with_theory(name: str, meaning: str) -> tuple[Column, ...]:
     return (
         *_measured(name, meaning),
         Column(f"{name}_theory", "float64", f"closed form of {name} for a known channel"),
-        Column(f"{name}_z", "float64", "genie: (measured - theory) / standard error"),
+        Column(
+            f"{name}_z", "float64", "genie, from 10 wrong frames on: (measured - theory) / error"
+        ),
     )
 
 

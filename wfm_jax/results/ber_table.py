@@ -69,8 +69,8 @@ def _format(column: str, spec: str) -> Callable[[Row], str]:
 
 
 _FIELDS: tuple[tuple[str, Callable[[Row], str]], ...] = (
-    ("SNR\ndB", _format("snr_db", ".1f")),
-    ("Eb/N0*\ndB", _format("ebn0_charged_db", ".1f")),
+    ("SNR\ndB", _format("snr_db", "z.1f")),
+    ("Eb/N0*\ndB", _format("ebn0_charged_db", "z.1f")),
     ("\nreceiver", lambda row: f"{row['receiver']:.11}"),
     ("\nframes", _format("frames", ".0f")),
     ("\nBER", _format("ber", ".2e")),
