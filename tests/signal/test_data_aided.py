@@ -110,6 +110,7 @@ def test_the_predicted_error_is_nearly_the_measured_error(modulation):
         assert abs(db(s["error"]) - db(s["predicted"])) < tolerance
 
 
+@pytest.mark.slow
 def test_iterations_help_until_they_have_said_it_all():
     """64-QAM at 20 dB, paired: the first takes error away, the next two as well, more nothing."""
     frame, covariance = sent_and_received(jax.random.key(1), 20.0, 2)

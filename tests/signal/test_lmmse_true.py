@@ -69,7 +69,10 @@ def estimates(config, draw, frame):
     "config",
     [
         link.LinkConfig(),
-        link.LinkConfig(fractional_timing=True, fft_size=64, cp_samples=48),
+        pytest.param(
+            link.LinkConfig(fractional_timing=True, fft_size=64, cp_samples=48),
+            marks=pytest.mark.slow,
+        ),
         link.LinkConfig(scenario=TDL_D, cp_samples=40, fft_size=64, max_timing_offset=3),
     ],
     ids=["default", "fractional", "tdl_d"],

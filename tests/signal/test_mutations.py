@@ -1,7 +1,8 @@
-"""The tests' power: each error that they must catch is put into the package, and then they do fail.
+"""The tests' power: errors that they must catch are put into the package, and then they do fail.
 
-The check is the genie's bit error rate against theory through the whole link (fading, filter, OFDM,
-noise, demapper), at QPSK to 1024-QAM, at K of 7 dB, where a rate depends on K most.
+What `make test` itself notices of each is written down in test_link.py; here they are put in anew
+at every `make test-all`. The check is the genie's bit error rate against theory through the whole
+link (fading, filter, OFDM, noise, demapper), at K of 7 dB, where a rate depends on K most.
 """
 
 import jax
@@ -12,6 +13,8 @@ from scipy import optimize
 
 from wfm_jax.signal import fading, link, noise, qam, theory
 from wfm_jax.signal.tapped_delay_line import RICIAN, TappedDelayLine
+
+pytestmark = pytest.mark.slow
 
 K_DB = 7.0
 RATE = 0.02

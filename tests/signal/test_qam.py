@@ -218,7 +218,7 @@ def test_gradient_with_respect_to_the_noise_is_that_of_brute_force():
     assert slope == pytest.approx((high - low) / (2 * step), rel=1e-3)
 
 
-@pytest.mark.parametrize("m", [2, 4, 8, 10])
+@pytest.mark.parametrize("m", [2, 4, 8, pytest.param(10, marks=pytest.mark.slow)])
 def test_gradient_is_finite_and_that_of_brute_force(m):
     points, bits = float64_points(m), all_bits(m)
     y = received(m, 0.05, n=20)
