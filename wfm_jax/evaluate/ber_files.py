@@ -39,9 +39,9 @@ def run_in_folder(
         all rows of the study, curve by curve.
     """
     folder, progress = pathlib.Path(folder), progress or Silent()
-    if ber_rows.repair(folder / ROWS):
-        progress.say(f"{folder / ROWS}: cut off a torn row")
-    rows, title = ber_rows.read_rows(folder / ROWS), None
+    (rows, repaired), title = ber_rows.read_rows(folder / ROWS), None
+    if repaired:
+        progress.say(repaired)
     if rows:
         progress.say(f"{len(rows)} rows are finished")
     for new in ber.run(study, done=rows, progress=progress, check=check):
@@ -51,7 +51,7 @@ def run_in_folder(
             progress.say(f"\n{title}\n{ber_table.HEADING}")
         for row in new:
             progress.say(ber_table.point_line(row))
-    rows = _in_order(study, ber_rows.read_rows(folder / ROWS))
+    rows = _in_order(study, rows)
     ber_rows.write_parquet(rows, folder / PARQUET)
     axis = PICTURE_AXIS[study.axis]
     ber_picture([*rows, *added], folder / PICTURE, scores=scores, axis=axis)
@@ -77,7 +77,7 @@ def rows_of_runs(folders: Sequence[str]) -> list[Row]:
     found = []
     for folder in folders:
         path = pathlib.Path(folder) / ROWS
-        rows = ber_rows.read_rows(path)
+        rows, _ = ber_rows.read_rows(path)
         if not rows:
             raise ValueError(f"{path} holds no rows")
         found += [row | {"run": pathlib.Path(folder).resolve().name} for row in rows]

@@ -1,16 +1,11 @@
 """Rows of error-rate curves: their columns, and ``ber.jsonl``, the append-only file of them."""
 
-import json
-import math
-import os
-import pathlib
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+import functools
 
-from wfm_jax.results import atomic
-from wfm_jax.results.rows import Column
+from wfm_jax.results import rows
+from wfm_jax.results.rows import Column, Row
 
-Row = dict[str, Any]
+__all__ = ["COLUMNS", "Row", "append_rows", "complete_row", "read_rows", "write_parquet"]
 
 
 def _measured(name: str, meaning: str) -> tuple[Column, ...]:
@@ -54,74 +49,8 @@ COLUMNS = (
     Column("ends_curve", "int64", "1: the curve was not followed to higher SNRs, else 0"),
     Column("wall_s", "float64", "run time of the point, all its receivers together"),
 )
-_TYPES = {"str": str, "int64": int, "float64": (int, float)}
 
-
-def complete_row(row: Mapping[str, Any]) -> Row:
-    """All columns in order; missing values and those that are not finite become None.
-
-    Raises:
-        ValueError: an unknown column, or a value that its dtype does not hold.
-    """
-    unknown = set(row) - {column.name for column in COLUMNS}
-    if unknown:
-        raise ValueError(f"unknown columns {sorted(unknown)}")
-    return {column.name: _cell(column, row.get(column.name)) for column in COLUMNS}
-
-
-def append_rows(path: str | os.PathLike, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Adds rows in one write and returns when they are on disk; other values than the columns'
-    dtypes are a ValueError, and nothing is written."""
-    lines = [json.dumps(complete_row(row), allow_nan=False) + "\n" for row in rows]
-    with open(path, "ab", buffering=0) as file:
-        file.write("".join(lines).encode())
-        os.fsync(file.fileno())
-
-
-def read_rows(path: str | os.PathLike) -> list[Row]:
-    """The rows of a file; no file is no rows. A last line that a killed process left torn is not
-    read.
-
-    Raises:
-        ValueError: any other line is not a row; the message names file and line.
-    """
-    path = pathlib.Path(path)
-    if not path.exists():
-        return []
-    lines = path.read_bytes().split(b"\n")[:-1]
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            rows.append(complete_row(json.loads(line)))
-        except (ValueError, TypeError, AttributeError) as error:
-            raise ValueError(f"{path}, line {number}: {error}") from None
-    return rows
-
-
-def repair(path: str | os.PathLike) -> bool:
-    """Cuts a torn last line off, so that rows can be appended; whether there was one."""
-    path = pathlib.Path(path)
-    whole, newline, torn = path.read_bytes().rpartition(b"\n") if path.exists() else (b"",) * 3
-    if torn:
-        atomic.write_bytes(path, whole + newline)
-    return bool(torn)
-
-
-def write_parquet(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike) -> None:
-    """Writes rows as Parquet with the columns' dtypes, also none."""
-    import pyarrow
-    import pyarrow.parquet
-
-    types = {"str": pyarrow.string(), "int64": pyarrow.int64(), "float64": pyarrow.float64()}
-    schema = pyarrow.schema([(column.name, types[column.dtype]) for column in COLUMNS])
-    table = pyarrow.Table.from_pylist([complete_row(row) for row in rows], schema=schema)
-    with atomic.replacing(path) as beside:
-        pyarrow.parquet.write_table(table, beside)
-
-
-def _cell(column: Column, value: Any) -> Any:
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        return None
-    if not isinstance(value, _TYPES[column.dtype]) or isinstance(value, bool):
-        raise ValueError(f"column {column.name} holds {column.dtype}, got {value!r}")
-    return float(value) if column.dtype == "float64" else value
+complete_row = functools.partial(rows.complete_row, columns=COLUMNS)
+append_rows = functools.partial(rows.append_rows, columns=COLUMNS)
+read_rows = functools.partial(rows.read_rows, columns=COLUMNS)
+write_parquet = functools.partial(rows.write_parquet, columns=COLUMNS)

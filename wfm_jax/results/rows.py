@@ -1,20 +1,29 @@
 """Result rows: the schema as data, and the append-only file that is the truth.
 
 ``results.jsonl`` holds one JSON object a line, one line per finished configuration. Every line
-carries every column of ``COLUMNS``; what is not known is null. Parquet is derived from it.
+carries every column of ``COLUMNS``; what is not known is null. Parquet is derived from it. Files of
+other rows (``ber_rows``) work alike, on columns of their own.
 """
 
 import json
 import math
 import os
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from wfm_jax.results import atomic
 from wfm_jax.results.identity import config_id
 
-__all__ = ["COLUMNS", "Column", "append_row", "config_id", "read_rows", "write_parquet"]
+__all__ = [
+    "COLUMNS",
+    "Column",
+    "append_row",
+    "append_rows",
+    "config_id",
+    "read_rows",
+    "write_parquet",
+]
 
 Row = dict[str, Any]
 
@@ -94,36 +103,49 @@ _PROVENANCE = (
 )
 
 COLUMNS: tuple[Column, ...] = _ASKED + _COST + _QUALITY + _PROVENANCE
-_DTYPES = {column.name: column.dtype for column in COLUMNS}
 
 
-def complete_row(row: Mapping[str, Any]) -> Row:
+def complete_row(row: Mapping[str, Any], columns: Sequence[Column] = COLUMNS) -> Row:
     """``row`` with every column in schema order; missing and non-finite values become None.
 
     Raises ValueError for a column the schema lacks or a value its dtype does not hold.
     """
-    if unknown := sorted(set(row) - set(_DTYPES)):
+    if unknown := sorted(set(row) - {column.name for column in columns}):
         raise ValueError(f"unknown column {', '.join(unknown)}")
-    return {name: _cell(name, dtype, row.get(name)) for name, dtype in _DTYPES.items()}
+    return {column.name: _cell(column, row.get(column.name)) for column in columns}
 
 
 def append_row(path: str | os.PathLike, row: Mapping[str, Any]) -> None:
-    """Adds one line to ``path`` and returns when it is on disk.
+    """Adds one line to ``path``, as :func:`append_rows` does."""
+    append_rows(path, [row])
+
+
+def append_rows(
+    path: str | os.PathLike,
+    rows: Iterable[Mapping[str, Any]],
+    columns: Sequence[Column] = COLUMNS,
+) -> None:
+    """Adds lines to ``path`` in one write and returns when they are on disk.
 
     Raises ValueError as ``complete_row`` does, and when the file ends in a torn row (``read_rows``
     repairs it); the file is then as it was.
     """
-    line = json.dumps(complete_row(row), separators=(",", ":"), allow_nan=False) + "\n"
+    lines = [
+        json.dumps(complete_row(row, columns), separators=(",", ":"), allow_nan=False) + "\n"
+        for row in rows
+    ]
     with open(path, "ab+", buffering=0) as file:
         if file.tell() > 0:
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":
                 raise ValueError(f"{path} ends in a torn row: read_rows repairs it")
-        file.write(line.encode())
+        file.write("".join(lines).encode())
         os.fsync(file.fileno())
 
 
-def read_rows(path: str | os.PathLike) -> tuple[list[Row], str | None]:
+def read_rows(
+    path: str | os.PathLike, columns: Sequence[Column] = COLUMNS
+) -> tuple[list[Row], str | None]:
     """The rows of ``path`` and, if its last line was torn, one line saying what was cut off.
 
     A process killed while appending leaves a last line without its newline or half of one; that
@@ -137,7 +159,7 @@ def read_rows(path: str | os.PathLike) -> tuple[list[Row], str | None]:
     rows, torn = [], rest
     for number, line in enumerate(lines, start=1):
         try:
-            rows.append(complete_row(_object(line)))
+            rows.append(complete_row(_object(line), columns))
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             if number < len(lines) or rest:
                 raise ValueError(f"{path}, line {number}: {error}") from None
@@ -151,14 +173,19 @@ def read_rows(path: str | os.PathLike) -> tuple[list[Row], str | None]:
     return rows, f"{path}: cut off a torn row of {len(torn)} bytes after line {len(rows)}"
 
 
-def write_parquet(rows: Iterable[Mapping[str, Any]], path: str | os.PathLike) -> None:
+def write_parquet(
+    rows: Iterable[Mapping[str, Any]],
+    path: str | os.PathLike,
+    columns: Sequence[Column] = COLUMNS,
+) -> None:
     """Writes ``rows`` as Parquet with the schema's dtypes, whatever the rows hold (also none)."""
     import pyarrow
     import pyarrow.parquet
 
     types = {"str": pyarrow.string(), "int64": pyarrow.int64(), "float64": pyarrow.float64()}
-    schema = pyarrow.schema([(column.name, types[column.dtype]) for column in COLUMNS])
-    table = pyarrow.Table.from_pylist([complete_row(row) for row in rows], schema=schema)
+    schema = pyarrow.schema([(column.name, types[column.dtype]) for column in columns])
+    lines = [complete_row(row, columns) for row in rows]
+    table = pyarrow.Table.from_pylist(lines, schema=schema)
     with atomic.replacing(path) as beside:
         pyarrow.parquet.write_table(table, beside)
 
@@ -170,7 +197,8 @@ def _object(line: bytes) -> dict:
     return value
 
 
-def _cell(name: str, dtype: str, value: Any) -> Any:
+def _cell(column: Column, value: Any) -> Any:
+    name, dtype, _ = column
     if hasattr(value, "item"):
         value = value.item()
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
