@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from wfm_jax.signal import large_scale
-from wfm_jax.signal.propagation import Propagation, check_motion, check_range, moving
+from wfm_jax.signal.propagation import Propagation, check_motion, check_range
 
 LOS_PATH_LOSS = (31.84, 21.5, 19.0)
 """Path loss is a + b lg(distance / m) + c lg(carrier / GHz); these are a, b, c of table 7.4.1-1."""
@@ -121,7 +121,7 @@ class InfHall:
                 "k_delay_spread_correlation must be above -1 and at most 0, "
                 f"got {self.k_delay_spread_correlation}"
             )
-        large_scale.check_limits(self._limits)
+        large_scale.check_limits(self.limits)
 
     def _check_side_of_clutter(self, name: str, above: bool) -> None:
         height = getattr(self, name)
@@ -144,7 +144,7 @@ class InfHall:
             )
 
     @property
-    def _limits(self) -> large_scale.Limits:
+    def limits(self) -> large_scale.Limits:
         return large_scale.Limits(self.n_rays, self.ray_spacing, self.highest_k_db, self.clip_std)
 
     @property
@@ -171,26 +171,20 @@ class InfHall:
     @property
     def longest_delay_s(self) -> float:
         kinds = (self.with_los,) if self.sub_scenario == "HH" else (self.with_los, self.without_los)
-        return large_scale.longest_delay_s(kinds, self._limits)
+        return large_scale.longest_delay_s(kinds, self.limits)
 
     @property
     def delay_grid_s(self) -> None:
         return None
 
+    @property
+    def height_difference_m(self) -> float:
+        return self.base_station_height_m - self.user_height_m
+
     def draw(self, *, key: jax.Array, batch_size: int) -> Propagation:
         """Draws the statistics of ``batch_size`` links."""
-        key_distance, key_los, key_scale, key_motion = jax.random.split(key, 4)
-        low, high = self.distance_range_m
-        distance_m = jax.random.uniform(key_distance, (batch_size,), minval=low, maxval=high)
-        distance_3d_m = jnp.hypot(distance_m, self.base_station_height_m - self.user_height_m)
-        los = jax.random.uniform(key_los, (batch_size,)) < los_probability(self, distance_m)
-        drawn = large_scale.draw(los, self.with_los, self.without_los, self._limits, key=key_scale)
-        return moving(
-            large_scale.exponential_profiles(drawn, self._limits),
-            key=key_motion,
-            speed_range_m_s=self.speed_range_m_s,
-            carrier_hz=self.carrier_hz,
-            path_loss_db=path_loss_db(self, distance_3d_m, los) - drawn.shadowing_db,
+        return large_scale.draw_links(
+            self, los_probability, path_loss_db, key=key, batch_size=batch_size
         )
 
 

@@ -13,14 +13,15 @@ limit on the draws no delay would be the longest.
 
 import dataclasses
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from wfm_jax.signal import profiles
+from wfm_jax.signal.propagation import Propagation, moving
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,6 +126,59 @@ def exponential_profiles(drawn: Draw, limits: Limits) -> profiles.Profile:
     decay = jnp.ones_like(drawn.k_linear)
     raw = profiles.exponential(decay, drawn.k_linear, limits.n_rays, limits.ray_spacing)
     return profiles.with_delay_spread(raw, drawn.delay_spread_s)
+
+
+class Hall(Protocol):
+    """What links of a hall are drawn from: the fields of ``InfHall`` and ``MeasuredFactory``."""
+
+    @property
+    def distance_range_m(self) -> tuple[float, float]: ...
+    @property
+    def height_difference_m(self) -> float: ...
+    @property
+    def speed_range_m_s(self) -> tuple[float, float]: ...
+    @property
+    def carrier_hz(self) -> float: ...
+    @property
+    def with_los(self) -> LargeScale: ...
+    @property
+    def without_los(self) -> LargeScale: ...
+    @property
+    def limits(self) -> Limits: ...
+
+
+def draw_links(
+    hall: Hall,
+    los_probability: Callable[[Any, jax.Array], jax.Array],
+    path_loss_db: Callable[[Any, jax.Array, jax.Array], jax.Array],
+    *,
+    key: jax.Array,
+    batch_size: int,
+) -> Propagation:
+    """Draws links at uniform two-dimensional distances: line of sight, then the parameters of its
+    kind, then the path loss with shadowing.
+
+    Args:
+        hall: where they are.
+        los_probability: of a hall and two-dimensional distances in m.
+        path_loss_db: of a hall, distances of the antennas in m and line of sight, no shadowing.
+        key: typed PRNG key.
+        batch_size: number of links.
+    """
+    key_distance, key_los, key_scale, key_motion = jax.random.split(key, 4)
+    low, high = hall.distance_range_m
+    distance_m = jax.random.uniform(key_distance, (batch_size,), minval=low, maxval=high)
+    distance_3d_m = jnp.hypot(distance_m, hall.height_difference_m)
+    los = jax.random.uniform(key_los, (batch_size,)) < los_probability(hall, distance_m)
+    drawn = draw(los, hall.with_los, hall.without_los, hall.limits, key=key_scale)
+    return moving(
+        exponential_profiles(drawn, hall.limits),
+        key=key_motion,
+        speed_range_m_s=hall.speed_range_m_s,
+        carrier_hz=hall.carrier_hz,
+        los=los,
+        path_loss_db=path_loss_db(hall, distance_3d_m, los) - drawn.shadowing_db,
+    )
 
 
 def longest_delay_s(statistics: Sequence[LargeScale], limits: Limits) -> float:

@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 
 from wfm_jax.signal import large_scale
-from wfm_jax.signal.propagation import Propagation, check_motion, check_range, moving
+from wfm_jax.signal.propagation import Propagation, check_motion, check_range
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,10 +72,10 @@ class MeasuredFactory:
         if self.distance_range_m[1] > 150.0:
             raise ValueError(f"distance_range_m must be at most 150, got {self.distance_range_m}")
         check_motion(self.speed_range_m_s, self.carrier_hz)
-        large_scale.check_limits(self._limits)
+        large_scale.check_limits(self.limits)
 
     @property
-    def _limits(self) -> large_scale.Limits:
+    def limits(self) -> large_scale.Limits:
         return large_scale.Limits(self.n_rays, self.ray_spacing, self.highest_k_db, self.clip_std)
 
     @property
@@ -109,27 +109,20 @@ class MeasuredFactory:
 
     @property
     def longest_delay_s(self) -> float:
-        return large_scale.longest_delay_s((self.with_los, self.without_los), self._limits)
+        return large_scale.longest_delay_s((self.with_los, self.without_los), self.limits)
 
     @property
     def delay_grid_s(self) -> None:
         return None
 
+    @property
+    def height_difference_m(self) -> float:
+        return self.access_point_height_m - self.user_height_m
+
     def draw(self, *, key: jax.Array, batch_size: int) -> Propagation:
         """Draws the statistics of ``batch_size`` links."""
-        key_distance, key_los, key_scale, key_motion = jax.random.split(key, 4)
-        low, high = self.distance_range_m
-        distance_m = jax.random.uniform(key_distance, (batch_size,), minval=low, maxval=high)
-        distance_3d_m = jnp.hypot(distance_m, self.access_point_height_m - self.user_height_m)
-        los = jax.random.uniform(key_los, (batch_size,)) < los_probability(self, distance_m)
-        drawn = large_scale.draw(los, self.with_los, self.without_los, self._limits, key=key_scale)
-        return moving(
-            large_scale.exponential_profiles(drawn, self._limits),
-            key=key_motion,
-            speed_range_m_s=self.speed_range_m_s,
-            carrier_hz=self.carrier_hz,
-            los=los,
-            path_loss_db=path_loss_db(self, distance_3d_m, los) - drawn.shadowing_db,
+        return large_scale.draw_links(
+            self, los_probability, path_loss_db, key=key, batch_size=batch_size
         )
 
 
