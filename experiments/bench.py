@@ -5,7 +5,7 @@ blocks, and OFDM over TDL-D in the frequency domain. Prints two tables and leave
 --workdir. Two minutes on two cores; run it when nothing else does.
 
   python -m experiments.bench --suite=signal
-  python -m experiments.bench --suite=signal --batch_size=4096 --workdir=runs/bench-gpu
+  python -m experiments.bench --suite=signal --batch=4096 --workdir=runs/bench-gpu
 """
 
 import json
@@ -21,10 +21,9 @@ from wfm_jax.results import atomic
 from wfm_jax.results.progress import Bar
 
 flags.adopt_module_key_flags(launch)
-flags.set_default(launch.WORKDIR, "runs/bench")
 _SUITE = flags.DEFINE_enum("suite", "signal", ["signal"], "What to measure.")
 _ORDERS = flags.DEFINE_list("bits_per_symbol", ["4", "6", "8"], "Constellations of 2^m points.")
-_BATCH_SIZE = flags.DEFINE_integer("batch_size", 128, "Frames in a run.", lower_bound=1)
+_BATCH_SIZE = flags.DEFINE_integer("batch", 128, "Frames in a run.", lower_bound=1)
 _BLOCK_LENGTH = flags.DEFINE_integer("block_length", 1024, "Symbols of a block.", lower_bound=1)
 _ROUNDS = flags.DEFINE_integer("rounds", 7, "Paired runs; medians are shown.", lower_bound=1)
 _PEER = flags.DEFINE_bool("peer", True, "Run the other library too.")
@@ -55,4 +54,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    flags.set_default(launch.WORKDIR, "runs/bench")
     launch.launch(main)

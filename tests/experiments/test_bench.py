@@ -32,7 +32,7 @@ def quick(monkeypatch):
 
 
 def test_a_tiny_run_writes_what_is_promised(monkeypatch, capsys, tmp_path, quick):
-    arguments = ("--bits_per_symbol=4", "--batch_size=2", "--block_length=8", "--rounds=2")
+    arguments = ("--bits_per_symbol=4", "--batch=2", "--block_length=8", "--rounds=2")
     assert not run(monkeypatch, tmp_path / "new" / "folder", "--suite=signal", *arguments)
     shown = capsys.readouterr().out
     assert max(map(len, shown.splitlines()[:-1])) <= 100
@@ -114,7 +114,7 @@ def test_yardsticks_are_positive():
         ("--rounds=0", "rounds"),
         ("--bits_per_symbol=3", "bits_per_symbol"),
         ("--bits_per_symbol=four", "bits_per_symbol"),
-        ("--batch_size=-1", "batch_size"),
+        ("--batch=-1", "batch"),
     ],
 )
 def test_bad_input_is_one_line_and_code_2(monkeypatch, capsys, tmp_path, argument, part):

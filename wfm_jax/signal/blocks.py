@@ -17,7 +17,7 @@ from jax.core import Tracer
 
 from wfm_jax.signal import qam
 from wfm_jax.signal.noise import awgn, complex_normal
-from wfm_jax.signal.words import random_bits
+from wfm_jax.signal.words import random_bits, random_uniform
 
 
 class Blocks(NamedTuple):
@@ -77,7 +77,7 @@ def transmit_blocks(
 def block_gain(key: jax.Array, k_linear: jax.Array) -> jax.Array:
     """Rician gains of unit mean power, complex64 of ``k_linear``'s shape."""
     key_los, key_scattered = jax.random.split(key)
-    phase = jax.random.uniform(key_los, k_linear.shape, maxval=2.0 * jnp.pi)
+    phase = 2.0 * jnp.pi * random_uniform(key_los, k_linear.shape)
     scattered = 1.0 / (k_linear + 1.0)
     los = jnp.sqrt(1.0 - scattered)
     ray = jax.lax.complex(los * jnp.cos(phase), los * jnp.sin(phase))

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from wfm_jax.signal import profiles
 from wfm_jax.signal.propagation import Propagation, check_motion, check_range, moving
+from wfm_jax.signal.words import random_uniform
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,9 +72,8 @@ class FactoryHall:
     def draw(self, *, key: jax.Array, batch_size: int) -> Propagation:
         """Draws the statistics of ``batch_size`` links."""
         key_los, key_k, key_decay, key_motion = jax.random.split(key, 4)
-        los = jax.random.uniform(key_los, (batch_size,)) >= self.rayleigh_fraction
-        low, high = self.k_db_range
-        k_db = jax.random.uniform(key_k, (batch_size,), minval=low, maxval=high)
+        los = random_uniform(key_los, (batch_size,)) >= self.rayleigh_fraction
+        k_db = random_uniform(key_k, (batch_size,), *self.k_db_range)
         decades = self.decay_std_decades * jax.random.normal(key_decay, (batch_size,))
         decay_s = jnp.clip(self.decay_median_s * 10.0**decades, *self.decay_range_s)
         k_linear = jnp.where(los, 10.0 ** (k_db / 10.0), 0.0)

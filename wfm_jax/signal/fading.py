@@ -15,6 +15,7 @@ from wfm_jax.signal import profiles
 from wfm_jax.signal.checks import check_array
 from wfm_jax.signal.noise import complex_normal
 from wfm_jax.signal.profiles import Profile
+from wfm_jax.signal.words import random_uniform
 
 
 def scattered(
@@ -33,7 +34,7 @@ def scattered(
     """
     key_gain, key_angle = jax.random.split(key)
     gains = complex_normal(key_gain, (*shape, n_sinusoids))
-    offset = jax.random.uniform(key_angle, (*shape, n_sinusoids))
+    offset = random_uniform(key_angle, (*shape, n_sinusoids))
     angles = 2.0 * jnp.pi * (jnp.arange(n_sinusoids) + offset) / n_sinusoids
     rotation = jnp.exp(1j * phase[..., None, :] * jnp.cos(angles)[..., :, None])
     waves = jnp.einsum("...n,...nt->...t", gains, rotation, precision="highest")
@@ -77,7 +78,7 @@ def ray_gains(
     doppler_phase = 2.0 * jnp.pi * doppler_hz[:, None] * times_s
     gains = scattered(key_scatter, profile.scattered.shape, doppler_phase[:, None], n_sinusoids)
     gains = gains * jnp.sqrt(profile.scattered * diffuse[:, None])[..., None]
-    start = jax.random.uniform(key_phase, doppler_hz.shape, maxval=2.0 * jnp.pi)
+    start = 2.0 * jnp.pi * random_uniform(key_phase, doppler_hz.shape)
     turn = jnp.exp(1j * (start[:, None] + doppler_phase * jnp.cos(arrival_rad)[:, None]))
     still = profile.specular * jnp.sqrt(specular)[:, None]
     return jnp.moveaxis(gains, 1, 2) + turn[..., None] * still[:, None]

@@ -22,6 +22,7 @@ import numpy as np
 
 from wfm_jax.signal import profiles
 from wfm_jax.signal.propagation import Propagation, moving
+from wfm_jax.signal.words import random_uniform
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,10 +167,9 @@ def draw_links(
         batch_size: number of links.
     """
     key_distance, key_los, key_scale, key_motion = jax.random.split(key, 4)
-    low, high = hall.distance_range_m
-    distance_m = jax.random.uniform(key_distance, (batch_size,), minval=low, maxval=high)
+    distance_m = random_uniform(key_distance, (batch_size,), *hall.distance_range_m)
     distance_3d_m = jnp.hypot(distance_m, hall.height_difference_m)
-    los = jax.random.uniform(key_los, (batch_size,)) < los_probability(hall, distance_m)
+    los = random_uniform(key_los, (batch_size,)) < los_probability(hall, distance_m)
     drawn = draw(los, hall.with_los, hall.without_los, hall.limits, key=key_scale)
     return moving(
         exponential_profiles(drawn, hall.limits),

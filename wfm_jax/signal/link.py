@@ -247,19 +247,18 @@ class Frame(NamedTuple):
 def draw_links(config: LinkConfig, *, key: jax.Array, batch_size: int) -> Draw:
     """Draws modulation, SNR, offsets and propagation of ``batch_size`` independent links."""
     key_mod, key_snr, key_time, key_carrier, key_prop = jax.random.split(key, 5)
-    low, high = config.snr_db_range
-    latest = config.max_timing_offset
+    shape, latest = (batch_size,), config.max_timing_offset
     if config.fractional_timing:
-        timing = jax.random.uniform(key_time, (batch_size,), maxval=latest)
+        timing = words.random_uniform(key_time, shape, 0.0, latest)
     else:
-        timing = jax.random.randint(key_time, (batch_size,), 0, latest + 1).astype(jnp.float32)
+        timing = words.random_index(key_time, shape, latest + 1).astype(jnp.float32)
     carrier_offset_hz = None
     if config.max_carrier_offset_hz:
-        turned = jax.random.uniform(key_carrier, (batch_size,), minval=-1.0)
-        carrier_offset_hz = config.max_carrier_offset_hz * turned
+        most = config.max_carrier_offset_hz
+        carrier_offset_hz = words.random_uniform(key_carrier, shape, -most, most)
     return Draw(
-        modulation=jax.random.randint(key_mod, (batch_size,), 0, len(config.bits_per_symbol)),
-        snr_db=jax.random.uniform(key_snr, (batch_size,), minval=low, maxval=high),
+        modulation=words.random_index(key_mod, shape, len(config.bits_per_symbol)),
+        snr_db=words.random_uniform(key_snr, shape, *config.snr_db_range),
         timing_offset=timing,
         carrier_offset_hz=carrier_offset_hz,
         propagation=config.scenario.draw(key=key_prop, batch_size=batch_size),

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from wfm_jax.signal.profiles import Profile
+from wfm_jax.signal.words import random_uniform
 
 SPEED_OF_LIGHT_M_S = 299_792_458.0
 
@@ -76,13 +77,12 @@ def moving(
     """
     key_speed, key_arrival = jax.random.split(key)
     shape = profile.k_linear.shape
-    low, high = speed_range_m_s
-    speed = jax.random.uniform(key_speed, shape, minval=low, maxval=high)
+    speed = random_uniform(key_speed, shape, *speed_range_m_s)
     return Propagation(
         profile,
         los=profile.k_linear > 0.0 if los is None else los,
         doppler_hz=speed * (carrier_hz / SPEED_OF_LIGHT_M_S),
-        arrival_rad=jax.random.uniform(key_arrival, shape, maxval=2.0 * jnp.pi),
+        arrival_rad=random_uniform(key_arrival, shape, 0.0, 2.0 * math.pi),
         path_loss_db=jnp.broadcast_to(jnp.asarray(path_loss_db, jnp.float32), shape),
     )
 

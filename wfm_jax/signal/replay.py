@@ -8,6 +8,7 @@ import numpy as np
 
 from wfm_jax.signal import profiles
 from wfm_jax.signal.propagation import Propagation, moving
+from wfm_jax.signal.words import random_index
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +88,7 @@ class Replay:
         key_which, key_motion = jax.random.split(key)
         responses = self.responses
         scaled = responses / np.sqrt(np.mean(np.sum(np.square(np.abs(responses)), axis=1)))
-        which = jax.random.randint(key_which, (batch_size,), 0, len(scaled))
+        which = random_index(key_which, (batch_size,), len(scaled))
         n_taps = len(self.delays_s)
         profile = profiles.Profile(
             delays_s=jnp.broadcast_to(
