@@ -29,7 +29,7 @@ def test_words_are_those_of_jax_own_threefry():
 
 
 @pytest.mark.parametrize(
-    "draw", [random_words, random_uniform, random_bits, lambda *a: random_index(*a, 5)]
+    "draw", [random_words, random_uniform, random_bits, functools.partial(random_index, n=5)]
 )
 def test_vmap_and_jit_equal_a_loop(draw):
     keys = jax.random.split(jax.random.key(0), 4)
