@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
-PYTEST := $(PY) -m pytest --numprocesses=auto --dist=loadfile --durations=10
+PYTEST := $(PY) -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder --durations=25
 WORKDIR ?= runs/laptop
 
 .PHONY: install sweep smoke test test-slow test-oracles test-all lint format clean

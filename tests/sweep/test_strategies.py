@@ -55,6 +55,7 @@ def scored(teacher, settings, frames, tmp_path_factory):
     return together | {"alone": run("alone", ASKED[:1], "map")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "metric", [metrics.gmi_fraction, metrics.amc_accuracy, metrics.snr_mae_db, metrics.k_mae_db]
 )

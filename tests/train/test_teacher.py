@@ -72,8 +72,7 @@ def test_losses_fall(trained):
         TaskWeights().total({k: jnp.float32(v) for k, v in row.items() if k != "step"})
         for row in rows
     ]
-    assert total[0] > total[1] > total[2]
-    assert total[2] < 0.9 * total[0]
+    assert max(total[1:]) < 0.9 * total[0]
 
 
 def test_a_stopped_training_ends_where_an_unbroken_one_does(trained, resumed):
