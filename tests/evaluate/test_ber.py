@@ -145,6 +145,7 @@ def test_every_receiver_by_name_detects():
         assert row["gmi"] > 1.6
 
 
+@pytest.mark.slow
 def test_decisions_by_llr_are_nearest_decisions_if_maxlog_and_better_if_exact():
     def bit_errors(**kind):
         study = dataclasses.replace(

@@ -31,6 +31,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(signal_sionna, "is_installed", lambda: False)
 
 
+@pytest.mark.slow
 def test_a_tiny_run_writes_what_is_promised(monkeypatch, capsys, tmp_path, quick):
     arguments = ("--bits_per_symbol=4", "--batch=2", "--block_length=8", "--rounds=2")
     assert not run(monkeypatch, tmp_path / "new" / "folder", "--suite=signal", *arguments)

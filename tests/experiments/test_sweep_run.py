@@ -137,6 +137,7 @@ def test_stopped_twice_and_resumed_it_ends_as_if_undisturbed(finished, start, tm
                 assert found[identity][column] == close, column
 
 
+@pytest.mark.slow
 def test_other_flags_are_refused_and_growing_an_axis_resumes(finished, start):
     workdir, _ = finished
     process = start(workdir, "--batch_size=16")

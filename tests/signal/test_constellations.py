@@ -13,7 +13,7 @@ METHODS = ("exact", "maxlog")
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("m", [2, 4, 6, 8])
+@pytest.mark.parametrize("m", [2, 6])
 def test_square_qam_agrees_with_its_own_demapper(m, method):
     y = 1.2 * complex_normal(jax.random.key(m), (4, 250))
     for n0 in (1.0, jnp.asarray([0.3, 0.1, 0.03, 0.01])[:, None]):

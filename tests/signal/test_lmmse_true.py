@@ -228,6 +228,7 @@ def test_bit_error_rates_rank_as_the_estimates_do(rates):
         assert z_score(measured[worse] - measured[better]) > 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["exact", "maxlog"])
 def test_a_link_of_one_constellation_has_both_demappers(method):
     config = dataclasses.replace(ON_TIME, bits_per_symbol=(4,))
@@ -305,6 +306,7 @@ def test_interpolation_over_time_costs_only_noise_where_nothing_moves(name):
         np.testing.assert_allclose(at_pilots, 0.1 * (extra + 0.5), rtol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "config",
     [

@@ -12,6 +12,8 @@ from wfm_jax.evaluate.many import draw_frames, make_scorer
 from wfm_jax.sweep import engine
 from wfm_jax.sweep.configuration import Configuration
 
+pytestmark = pytest.mark.slow
+
 SNRS_DB = (10.0, 15.0, 20.0)
 ASKED = [
     Configuration(p, sparsity=0.5, weight_bits=4, steps=20) for p in ("P-Q-KD", "Q-P-FT", "P-Q")
@@ -55,7 +57,6 @@ def scored(teacher, settings, frames, tmp_path_factory):
     return together | {"alone": run("alone", ASKED[:1], "map")}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "metric", [metrics.gmi_fraction, metrics.amc_accuracy, metrics.snr_mae_db, metrics.k_mae_db]
 )

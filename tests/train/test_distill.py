@@ -112,7 +112,9 @@ def alone(config, built, apply, sample, teacher_params):
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-@pytest.mark.parametrize("n, tolerance", [(1, 1e-5), (20, 1e-4)])
+@pytest.mark.parametrize(
+    "n, tolerance", [(1, 1e-5), pytest.param(20, 1e-4, marks=pytest.mark.slow)]
+)
 def test_together_is_alone(steps, alone, students, strategy, n, tolerance):
     together = steps(strategy, students, RECIPES, n)
     np.testing.assert_array_equal(together.step, n)

@@ -344,7 +344,8 @@ def sample_frames(config: LinkConfig, *, key: jax.Array, batch_size: int) -> Fra
     Example:
         >>> import jax
         >>> from wfm_jax.signal import link
-        >>> frame = link.sample_frames(link.LinkConfig(), key=jax.random.key(0), batch_size=2)
+        >>> sample = jax.jit(link.sample_frames, static_argnames=("config", "batch_size"))
+        >>> frame = sample(link.LinkConfig(), key=jax.random.key(0), batch_size=2)
         >>> frame.grid.shape, frame.csi.shape, frame.bits.shape
         ((2, 8, 32), (2, 2, 16), (2, 224, 8))
     """
