@@ -31,7 +31,7 @@ def test_peer_has_the_bit_errors_of_the_same_channel(channel, frame, k_db):
 def test_ratios_are_reported(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(machine, "measure", lambda: machine.Machine(1e11, 1e9, 1e10))
     monkeypatch.setattr(timing.seconds, "__defaults__", (0.0,))
-    flags = ("--bits_per_symbol=4", "--batch_size=2", "--block_length=8", "--rounds=2")
+    flags = ("--bits_per_symbol=4", "--batch=2", "--block_length=8", "--rounds=2")
     monkeypatch.setattr(sys, "argv", ["bench.py", f"--workdir={tmp_path}", *flags])
     with flagsaver.flagsaver(), pytest.raises(SystemExit):
         launch(bench.main)
