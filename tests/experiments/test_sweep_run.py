@@ -116,6 +116,7 @@ def test_the_same_command_again_runs_nothing(finished, start):
     assert (workdir / "results.jsonl").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_stopped_twice_and_resumed_it_ends_as_if_undisturbed(finished, start, tmp_path):
     workdir = tmp_path / "stopped"
     code, out = stop_when(start(workdir), "teacher: 10/40", signal.SIGINT)

@@ -209,6 +209,7 @@ def test_all_cohorts_of_a_group_share_one_compiled_training_program(finished, gr
     assert group.n_compiles == 1
 
 
+@pytest.mark.slow
 def test_a_smaller_student_is_its_own_group_with_the_fixed_start(teacher, settings):
     asked = [dataclasses.replace(Configuration("KD-P-Q", **POINT), student="smaller", alpha=1.0)]
     group = Group("smaller", teacher, asked, settings)
