@@ -15,6 +15,7 @@ white noise), ``replay`` (given impulse responses), ``scenarios`` (all of them b
 
 Frames: ``ofdm`` (grid, pilots, prefix), ``link`` (frames with all their views and labels).
 
-Receivers: ``receivers`` (LS, LMMSE, genie), ``data_aided`` (iterative), ``classifiers`` (likelihood
-and cumulants). ``theory`` has the closed forms that all of it is held against.
+Receivers: ``receivers`` (LS, LMMSE, genie), ``data_aided`` (iterative, on ``soft_symbols``),
+``classifiers`` (likelihood and cumulants). ``theory`` has the closed forms that all of it is held
+against; ``checks`` names what does not fit before it is traced.
 """
