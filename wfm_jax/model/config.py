@@ -22,7 +22,10 @@ class ModelConfig:
         views: the views it reads, of ``grid``, ``csi``, ``spectrogram``, ``iq``.
         patch_subcarriers: subcarriers of a token of the frequency-aligned views (grid, csi,
             spectrogram); a token spans the whole frame in time.
-        iq_segment: samples of a token of the ``iq`` view.
+        iq_segment: samples of a token of the ``iq`` view; the last one is filled up with zeros.
+
+    The parameters' shapes do not depend on the size of the frames: with another link of the same
+    constellations (``dataclasses.replace(config, link=...)``) the same parameters read its frames.
     """
 
     link: LinkConfig = LinkConfig()
@@ -32,7 +35,7 @@ class ModelConfig:
     mlp_widths: tuple[int, ...] = (256, 256, 256)
     views: tuple[str, ...] = VIEWS
     patch_subcarriers: int = 2
-    iq_segment: int = 96
+    iq_segment: int = 16
 
     def __post_init__(self):
         if len(self.heads) != len(self.mlp_widths) or not self.heads:
@@ -48,15 +51,10 @@ class ModelConfig:
                 f"patch_subcarriers must divide {self.link.n_subcarriers}, "
                 f"got {self.patch_subcarriers}"
             )
-        if self.iq_samples % self.iq_segment:
-            raise ValueError(
-                f"iq_segment must divide the frame's {self.iq_samples} samples, "
-                f"got {self.iq_segment}"
-            )
-
-    @property
-    def iq_samples(self) -> int:
-        return self.link.n_samples
+        if self.d_model % 2 or self.d_model < 2:
+            raise ValueError(f"d_model must be even and positive, got {self.d_model}")
+        if self.iq_segment < 1:
+            raise ValueError(f"iq_segment must be at least 1, got {self.iq_segment}")
 
     @property
     def n_layers(self) -> int:
@@ -68,10 +66,14 @@ class ModelConfig:
         return self.link.n_subcarriers // self.patch_subcarriers
 
     @property
+    def n_segments(self) -> int:
+        """Tokens of the ``iq`` view; none where the model does not read it."""
+        return -(-self.link.n_samples // self.iq_segment) if "iq" in self.views else 0
+
+    @property
     def n_tokens(self) -> int:
         """All tokens: the frame token, the patches, the segments."""
-        segments = self.iq_samples // self.iq_segment if "iq" in self.views else 0
-        return 1 + self.n_patches + segments
+        return 1 + self.n_patches + self.n_segments
 
     @property
     def n_modulations(self) -> int:

@@ -1,143 +1,208 @@
-"""The model: embeddings of the views, the encoder, the heads; built once as a pure function."""
+"""The model: views to tokens, the encoder, heads that answer in the receiver's units.
+
+Heads are built around what a receiver knows for certain, and the network supplies what it does not:
+
+- *channel*: LS plus a filter over the pilots whose complex weights are bilinear in the tokens
+  (attention without a softmax: the estimate keeps the pilots' own precision), a share of the
+  pilots' change over the frame, and a correction read from the tokens;
+- *bits*: the exact demapper behind the network's channel and noise (:mod:`outputs`);
+- *modulation*: the likelihood of every constellation behind the network's channel and noise,
+  weighed by the network, plus its own opinion;
+- *link state*: K, SNR, LOS, delay spread and Doppler from the frame token and the patches' mean.
+"""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 
-from wfm_jax.model import views
+from wfm_jax.model import positions, views
 from wfm_jax.model.config import ModelConfig
 from wfm_jax.model.encoder import Block
-from wfm_jax.model.outputs import Outputs
+from wfm_jax.model.outputs import Outputs, log_likelihood
+from wfm_jax.model.tokens import Tokenizer
 
 Params = dict[str, Any]
 
-
 FILTER_RANK = 16
-POSITION_WAVES = 16
+LINK_STATE = ("k_db", "snr_db", "los", "delay_spread_s", "doppler_hz", "motion", "trust")
+
+
+class Tokens(NamedTuple):
+    """The encoder's answer, float32: ``frame`` [batch, d_model], ``patches`` [batch, n_patches,
+    d_model], ``segments`` [batch, n_segments, d_model]."""
+
+    frame: jax.Array
+    patches: jax.Array
+    segments: jax.Array
+
+
+class WirelessModel(nnx.Module):
+    """Multi-view transformer: one frame token, a token per patch, a token per iq segment.
+
+    A patch token is the sum of what grid, csi and spectrogram show of its subcarriers.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        *,
+        dtype: DTypeLike = jnp.float32,
+        remat: bool = False,
+        rngs: nnx.Rngs,
+    ):
+        self.config, self.remat = config, remat
+        d, patch = config.d_model, config.patch_subcarriers
+        for view in config.views:
+            waves = positions.SEGMENT_WAVES if view == "iq" else positions.FREQUENCY_WAVES
+            tokenizer = Tokenizer(views.n_features(config, view), waves, d, rngs=rngs)
+            setattr(self, f"embed_{view}", tokenizer)
+        table = 0.02 * jax.random.normal(rngs.params(), (config.n_modulations + 1, d))
+        self.embed_modulation = nnx.Param(table)
+        for i in range(config.n_layers):
+            setattr(self, f"block_{i}", Block(config, i, dtype=dtype, rngs=rngs))
+        self.final_norm = nnx.LayerNorm(d, rngs=rngs)
+        self.head_element = nnx.Linear(d, 4 * patch, rngs=rngs)
+        located = d + positions.FREQUENCY_WAVES
+        zeros = nnx.initializers.zeros_init()
+        self.head_query = nnx.Linear(
+            located, 2 * FILTER_RANK * patch, kernel_init=zeros, rngs=rngs
+        )
+        self.head_key = nnx.Linear(located, FILTER_RANK * patch, rngs=rngs)
+        self.head_frame = nnx.Linear(2 * d, config.n_modulations + len(LINK_STATE), rngs=rngs)
+
+    def __call__(self, inputs: views.Inputs) -> Outputs:
+        return self.answer(inputs, self.encode(inputs))
+
+    def encode(self, inputs: views.Inputs) -> Tokens:
+        """The encoder's tokens."""
+        config = self.config
+        frame = self.embed_modulation[...][inputs.modulation][:, None, :]
+        places, times = positions.frequency_code(config), view_times(config)
+        batch = frame.shape[0]
+        patches = jnp.zeros((batch, config.n_patches, config.d_model))
+        parts = [frame]
+        for view in config.views:
+            code = positions.segment_code(config) if view == "iq" else places
+            tokens = getattr(self, f"embed_{view}")(
+                inputs.views[view], inputs.visible[view], times[view], code
+            )
+            if view == "iq":
+                segments = tokens
+            else:
+                patches = patches + tokens
+        parts += [patches] + ([segments] if "iq" in config.views else [])
+        x = jnp.concatenate(parts, axis=1).reshape(-1, config.d_model)
+
+        def run(block: Block, x: jax.Array) -> jax.Array:
+            return block(x, config.n_tokens)
+
+        for i in range(config.n_layers):
+            x = (nnx.remat(run) if self.remat else run)(getattr(self, f"block_{i}"), x)
+        x = self.final_norm(x).reshape(batch, config.n_tokens, -1)
+        n = 1 + config.n_patches
+        return Tokens(x[:, 0], x[:, 1:n], x[:, n:])
+
+    def answer(self, inputs: views.Inputs, tokens: Tokens) -> Outputs:
+        """All heads; raw outputs are of order one."""
+        config, (frame, patches, _) = self.config, tokens
+        batch = frame.shape[0]
+
+        def dense(layer: nnx.Linear, x: jax.Array) -> jax.Array:
+            return layer(x.reshape(-1, x.shape[-1])).reshape(batch, -1, layer.out_features)
+
+        summary = self.head_frame(jnp.concatenate([frame, jnp.mean(patches, axis=1)], axis=-1))
+        opinion = summary[:, : config.n_modulations]
+        state = dict(zip(LINK_STATE, summary[:, config.n_modulations :].T, strict=True))
+
+        places = positions.frequency_code(config)
+        places = jnp.broadcast_to(places, (batch, *places.shape))
+        located = jnp.concatenate([patches, places], axis=-1)
+        query = dense(self.head_query, located).reshape(batch, -1, 2, FILTER_RANK)
+        key = dense(self.head_key, located).reshape(batch, -1, FILTER_RANK)
+        lines = inputs.channel_ls + interpolate(query, key, inputs.pilots)
+
+        element = dense(self.head_element, patches).reshape(batch, config.link.n_subcarriers, 4)
+        real, imag, noise, spread = jnp.moveaxis(element, -1, 0)
+        middle = lines[:, 0] + 0.1 * jax.lax.complex(real, imag)
+        offset = views.pilot_offsets(config.link, positions.symbol_times(config.link))
+        offset = jnp.asarray(offset, jnp.float32)[:, None]
+        moving = jax.nn.sigmoid(state["motion"] - 2.0)[:, None, None]
+        channel = middle[:, None] + moving * offset * lines[:, 1:]
+        noise = noise[:, None] + spread[:, None] * jnp.square(offset)
+        log_noise = -9.0 + 11.0 * jax.nn.sigmoid(0.5 * noise)
+
+        evidence = log_likelihood(config.link, inputs, channel, log_noise)
+        trust = jax.nn.sigmoid(state["trust"] - 1.0)
+        return Outputs(
+            channel=channel,
+            log_noise=log_noise,
+            modulation=opinion + trust[:, None] * jax.lax.stop_gradient(evidence),
+            k_db=7.0 + 8.0 * state["k_db"],
+            snr_db=15.0 + 10.0 * state["snr_db"],
+            los=state["los"],
+            delay_spread_s=50e-9 * jnp.exp(0.5 * state["delay_spread_s"]),
+            doppler_hz=10.0 * jnp.exp(state["doppler_hz"]),
+        )
 
 
 def interpolate(query: jax.Array, key: jax.Array, pilots: jax.Array) -> jax.Array:
     """A linear filter over the pilots whose complex weights are bilinear in the tokens.
 
-    Attention without a softmax: the weight of pilot i for subcarrier k is q_k . k_i, so that the
-    estimate keeps the pilots' own precision and the tokens only say how to smooth them.
+    The weight of pilot i for subcarrier k is q_k . k_i over the number of pilots.
 
     Args:
         query: float32[batch, n_subcarriers, 2, rank], real and imaginary part.
         key: float32[batch, n_subcarriers, rank]; read at the pilots.
-        pilots: complex64[batch, n_pilots], averaged over the pilot symbols.
+        pilots: complex64[batch, n, n_pilots], filtered alike for each of the n.
 
     Returns:
-        complex64[batch, n_subcarriers].
+        complex64[batch, n, n_subcarriers].
     """
-    key = key[:, :: key.shape[1] // pilots.shape[1]] / key.shape[-1]
+    n_pilots = pilots.shape[-1]
+    key = key[:, :: key.shape[1] // n_pilots] / n_pilots
     weights = jnp.einsum("bfcr,bpr->bcfp", query, key)
     weights = jax.lax.complex(weights[:, 0], weights[:, 1])
-    return jnp.einsum("bfp,bp->bf", weights, pilots)
+    return jnp.einsum("bfp,blp->blf", weights, pilots)
 
 
-class WirelessModel(nnx.Module):
-    """Multi-view transformer: one frame token, a token per patch, a token per iq segment."""
-
-    def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs):
-        self.config = config
-        d, grid_rows = config.d_model, config.link.n_symbols * config.patch_subcarriers
-
-        def table(rows: int) -> nnx.Param:
-            return nnx.Param(0.02 * jax.random.normal(rngs.params(), (rows, d)))
-
-        if views.n_patch_features(config):
-            self.embed_patch = nnx.Linear(views.n_patch_features(config), d, rngs=rngs)
-        self.embed_position = nnx.Param(sinusoids(config.n_tokens, d))
-        self.embed_modulation = table(config.n_modulations + 1)
-        if "iq" in config.views:
-            self.embed_segment = nnx.Linear(2 * config.iq_segment, d, rngs=rngs)
-        for i in range(config.n_layers):
-            setattr(self, f"block_{i}", Block(config, i, rngs=rngs))
-        self.final_norm = nnx.LayerNorm(d, rngs=rngs)
-        self.head_element = nnx.Linear(d, 3 * grid_rows, rngs=rngs)
-        rank = FILTER_RANK * config.patch_subcarriers
-        zeros = nnx.initializers.zeros_init()
-        self.head_query = nnx.Linear(d + POSITION_WAVES, 2 * rank, kernel_init=zeros, rngs=rngs)
-        self.head_key = nnx.Linear(d + POSITION_WAVES, rank, rngs=rngs)
-        self.head_frame = nnx.Linear(2 * d, config.n_modulations + 3, rngs=rngs)
-
-    def __call__(self, inputs: views.Inputs) -> Outputs:
-        config, d = self.config, self.config.d_model
-        batch = inputs.patches.shape[0]
-
-        def dense(layer: nnx.Linear, x: jax.Array) -> jax.Array:
-            return layer(x.reshape(-1, x.shape[-1])).reshape(batch, -1, layer.out_features)
-
-        tokens = [self.embed_modulation[...][inputs.modulation][:, None, :]]
-        if views.n_patch_features(config):
-            tokens += [dense(self.embed_patch, inputs.patches)]
-        else:  # the patch tokens are where answers are read
-            tokens += [jnp.zeros((batch, config.n_patches, d))]
-        if "iq" in config.views:
-            tokens += [dense(self.embed_segment, inputs.segments)]
-        x = jnp.concatenate(tokens, axis=1) + self.embed_position[...]
-        x = x.reshape(-1, d)
-        for i in range(config.n_layers):
-            x = getattr(self, f"block_{i}")(x, config.n_tokens)
-        x = self.final_norm(x).reshape(batch, config.n_tokens, d)
-
-        patches = x[:, 1 : 1 + config.n_patches]
-        frame = jnp.concatenate([x[:, 0], jnp.mean(patches, axis=1)], axis=-1)
-        waves = sinusoids(config.n_patches, POSITION_WAVES)
-        waves = jnp.broadcast_to(waves, (batch, *waves.shape))
-        located = jnp.concatenate([patches, waves], axis=-1)
-        query = dense(self.head_query, located).reshape(batch, -1, 2, FILTER_RANK)
-        key = dense(self.head_key, located).reshape(batch, -1, FILTER_RANK)
-        channel = inputs.channel_ls + interpolate(query, key, inputs.pilots)[:, None, :]
-        return self._read(channel, dense(self.head_element, patches), self.head_frame(frame))
-
-    def _read(self, channel: jax.Array, element: jax.Array, frame: jax.Array) -> Outputs:
-        """Heads' numbers to their units; raw outputs are of order one."""
-        config = self.config
-        rows = element.reshape(
-            *element.shape[:2], 3, config.link.n_symbols, config.patch_subcarriers
-        )
-        real, imag, noise = jnp.transpose(rows, (2, 0, 3, 1, 4)).reshape(
-            3, element.shape[0], config.link.n_symbols, -1
-        )
-        n = config.n_modulations
-        return Outputs(
-            channel=channel + 0.1 * jax.lax.complex(real, imag),
-            log_noise=-9.0 + 11.0 * jax.nn.sigmoid(0.5 * noise),
-            modulation=frame[:, :n],
-            k_db=7.0 + 8.0 * frame[:, n],
-            snr_db=15.0 + 10.0 * frame[:, n + 1],
-            los=frame[:, n + 2],
-        )
-
-
-def sinusoids(n_positions: int, d_model: int) -> jax.Array:
-    """Start of the position table, float32[n_positions, d_model]: sines and cosines whose periods
-    run from 4 to 4 ``n_positions`` tokens, of amplitude one half (after Vaswani et al. 2017)."""
-    n = jnp.arange(d_model // 2)
-    periods = 4.0 * float(n_positions) ** (n / max(1, d_model // 2 - 1))
-    phase = 2.0 * jnp.pi * jnp.arange(n_positions)[:, None] / periods
-    return 0.5 * jnp.concatenate([jnp.sin(phase), jnp.cos(phase)], axis=1)
+def view_times(config: ModelConfig) -> dict[str, Any]:
+    """Codes of the times within a token of each view, float32[times, TIME_WAVES]."""
+    times = {
+        "grid": positions.symbol_times(config.link),
+        "csi": positions.pilot_times(config.link),
+        "spectrogram": positions.window_times(config.link),
+    }
+    codes = {view: positions.time_code(at) for view, at in times.items()}
+    # The place of an iq segment already says when it is.
+    return codes | {"iq": positions.time_code(positions.symbol_times(config.link)[:1]) * 0.0}
 
 
 def build(
-    config: ModelConfig, key: jax.Array
+    config: ModelConfig,
+    key: jax.Array,
+    *,
+    dtype: DTypeLike = jnp.float32,
+    remat: bool = False,
 ) -> tuple[Callable[[Params, views.Inputs], Outputs], Params]:
     """Builds the model once, as a pure function of a plain dict of parameters.
 
     Args:
         config: the architecture.
         key: typed PRNG key of the initial parameters.
+        dtype: what the encoder's matrix products are computed in, float32 or bfloat16; parameters,
+            norms, softmax and heads stay float32.
+        remat: recompute the encoder's activations in the backward pass: memory for time.
 
     Returns:
         ``apply(params, inputs) -> Outputs`` and the initial ``params``, a nested dict whose path
         names are stable: ``block_0/attention/query/kernel``.
     """
-    graph, state = nnx.split(WirelessModel(config, rngs=nnx.Rngs(params=key)))
+    model = WirelessModel(config, dtype=dtype, remat=remat, rngs=nnx.Rngs(params=key))
+    graph, state = nnx.split(model)
     names = nnx.to_pure_dict(state)
 
     def apply(params: Params, inputs: views.Inputs) -> Outputs:

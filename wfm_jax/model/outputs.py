@@ -1,4 +1,4 @@
-"""What the model says of a frame, and the bits that follow from it."""
+"""What the model says of a frame, and the bits and likelihoods that follow from it."""
 
 from typing import NamedTuple
 
@@ -7,6 +7,9 @@ import jax.numpy as jnp
 
 from wfm_jax.model.views import Inputs
 from wfm_jax.signal import link, mixed_qam
+
+_GAIN_FLOOR = 1e-4
+_EVIDENCE_NATS = 30.0
 
 
 class Outputs(NamedTuple):
@@ -20,6 +23,9 @@ class Outputs(NamedTuple):
         k_db: float32[batch].
         snr_db: float32[batch].
         los: float32[batch], logit.
+        delay_spread_s: float32[batch], rms, of the realised profile.
+        doppler_hz: float32[batch], maximal Doppler shift; says nothing on a link whose frames are
+            too short to show any.
     """
 
     channel: jax.Array
@@ -28,6 +34,8 @@ class Outputs(NamedTuple):
     k_db: jax.Array
     snr_db: jax.Array
     los: jax.Array
+    delay_spread_s: jax.Array
+    doppler_hz: jax.Array
 
 
 def bit_llrs(
@@ -42,12 +50,36 @@ def bit_llrs(
         modulation: int32[batch], the modulation to demap.
 
     Returns:
-        float32[batch, n_data, m_max], ln P(1)/P(0); 0 in unused slots.
+        float32[batch, n_data, m_max], ln P(1)/P(0); 0 in unused slots, and in frames whose resource
+        elements no view shows.
     """
-    y, h, log_noise = (
-        link.data_elements(config, x) for x in (inputs.grid, outputs.channel, outputs.log_noise)
-    )
-    gain = jnp.square(h.real) + jnp.square(h.imag) + 1e-4
-    return mixed_qam.demap(
-        y * jnp.conj(h) / gain, jnp.exp(log_noise) / gain, modulation, config.bits_per_symbol
-    ).llr
+    symbols, noise = _equalise(config, inputs, outputs.channel, outputs.log_noise)
+    llr = mixed_qam.demap(symbols, noise, modulation, config.bits_per_symbol).llr
+    return jnp.where(inputs.has_grid[:, None, None], llr, 0.0)
+
+
+def log_likelihood(
+    config: link.LinkConfig, inputs: Inputs, channel: jax.Array, log_noise: jax.Array
+) -> jax.Array:
+    """Log likelihood of each constellation behind a channel and noise estimate, at most 0 for the
+    best; differences beyond some 30 nats grow only logarithmically, lest one wrong noise estimate
+    outweigh everything.
+
+    Returns:
+        float32[batch, n_modulations]; 0 for frames whose resource elements no view shows.
+    """
+    symbols, noise = _equalise(config, inputs, channel, log_noise)
+    total = mixed_qam.log_evidence(symbols, noise, config.bits_per_symbol).sum(axis=1)
+    behind = jnp.max(total, axis=-1, keepdims=True) - total
+    bounded = -_EVIDENCE_NATS * jnp.log1p(behind / _EVIDENCE_NATS)
+    return jnp.where(inputs.has_grid[:, None], bounded, 0.0)
+
+
+def _equalise(
+    config: link.LinkConfig, inputs: Inputs, channel: jax.Array, log_noise: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Data elements over their channel, and the noise variance left on them: [batch, n_data]."""
+    elements = (inputs.grid, channel, log_noise)
+    y, h, log_noise = (link.data_elements(config, x) for x in elements)
+    gain = jnp.square(h.real) + jnp.square(h.imag) + _GAIN_FLOOR
+    return y * jnp.conj(h) / gain, jnp.exp(log_noise) / gain

@@ -2,34 +2,50 @@
 
 Gain control (every view over the frame's rms), timing alignment, and the LS channel interpolated
 between the pilots: what any receiver does before it thinks. No parameters here.
+
+Any subset of the views may be present. What classical preprocessing can still make of the present
+ones, it makes: the resource elements to demap from the samples where there is no grid, the pilots
+from the elements where there is no csi. The tokens of an absent view are missing all the same.
 """
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from wfm_jax.model.config import ModelConfig
-from wfm_jax.signal import link, receivers
+from wfm_jax.model import positions
+from wfm_jax.model.config import VIEWS, ModelConfig
+from wfm_jax.signal import link, ofdm, receivers
+
+HANN_POWER = 0.375  # mean square of the spectrogram's window
 
 
 class Inputs(NamedTuple):
     """What a model is applied to.
 
     Attributes:
-        patches: float32[batch, n_patches, features], the frequency-aligned views.
-        segments: float32[batch, n_segments, 2 * iq_segment], the ``iq`` view; no segments without.
+        views: by name, float32[batch, tokens, times, features]: what each token of a view shows at
+            each of its times. Frequency-aligned views have ``n_patches`` tokens, ``iq`` has
+            ``n_segments`` of a single time.
+        visible: by name, bool[batch, tokens]: tokens that are there, neither absent nor masked.
         modulation: int32[batch], index of the known modulation, ``n_modulations`` where blind.
-        grid: complex64[batch, n_symbols, n_subcarriers], aligned, unit rms.
-        pilots: complex64[batch, n_pilots_each], LS at the pilots, averaged over their symbols.
-        channel_ls: complex64[batch, n_symbols, n_subcarriers], LS interpolated, same units.
+        grid: complex64[batch, n_symbols, n_subcarriers], aligned, unit rms; 0 where unknown.
+        has_grid: bool[batch], whether ``grid`` is known.
+        pilots: complex64[batch, 2, n_pilots_each], LS at the pilots: their mean over the pilot
+            symbols, and the change over half a frame of the straight line through them (0 for a
+            single pilot symbol); 0 where unknown.
+        has_pilots: bool[batch], whether ``pilots`` are known.
+        channel_ls: complex64[batch, 2, n_subcarriers], ``pilots`` interpolated over frequency.
     """
 
-    patches: jax.Array
-    segments: jax.Array
+    views: dict[str, jax.Array]
+    visible: dict[str, jax.Array]
     modulation: jax.Array
     grid: jax.Array
+    has_grid: jax.Array
     pilots: jax.Array
+    has_pilots: jax.Array
     channel_ls: jax.Array
 
 
@@ -45,83 +61,144 @@ class Received(NamedTuple):
 
 
 def prepare(
-    config: ModelConfig, frame: link.Frame, modulation: jax.Array
+    config: ModelConfig,
+    frame: link.Frame,
+    modulation: jax.Array,
+    present: jax.Array | None = None,
 ) -> tuple[Inputs, Received]:
     """Turns a frame's views into inputs; reads no label of the frame.
 
     Args:
-        config: the model; views it does not name are left out.
-        frame: received frames; only the views are read.
+        config: the model; views it does not name are absent.
+        frame: received frames; only the views are read. A view that is None is absent.
         modulation: int32[batch], the modulation token; ``config.n_modulations`` is blind.
+        present: bool[batch, len(VIEWS)], which views each frame has, in the order of ``VIEWS``;
+            default all.
+
+    Raises:
+        ValueError: frames without any view that the model reads.
     """
-    power = jnp.mean(jnp.square(jnp.abs(frame.grid)), axis=(1, 2))
-    gain = jax.lax.rsqrt(power + 1e-30)
+    given = [name for name in config.views if getattr(frame, name) is not None]
+    if not given:
+        raise ValueError(f"a frame needs at least one of the views {', '.join(config.views)}")
+    batch = modulation.shape[0]
+    has = {name: jnp.full((batch,), name in given) for name in VIEWS}
+    if present is not None:
+        if not isinstance(present, jax.core.Tracer) and not np.all(
+            np.any([np.asarray(present[:, i]) & (name in given) for i, name in enumerate(VIEWS)], 0)
+        ):
+            raise ValueError(f"a frame needs at least one of the views {', '.join(config.views)}")
+        has = {name: present[:, i] & has[name] for i, name in enumerate(VIEWS)}
+    raw = _elements(config.link, frame, has, given, everything=present is None)
+    gain = _gain(frame, raw, has, given)
     scale = gain[:, None, None]
-    aligned = receivers.align_timing(config.link, frame.grid * scale, frame.csi * scale)
+    aligned = receivers.align_timing(config.link, raw.grid * scale, raw.csi * scale)
+    pilots = jnp.einsum("ls,bsp->blp", _line(config.link), aligned.csi)
     weights = receivers.interpolation_matrix(config.link)
-    at_pilots = jnp.einsum("fp,bsp->bsf", weights, aligned.csi)
-    pilots = jnp.mean(aligned.csi, axis=1)
-    channel_ls = jnp.broadcast_to(jnp.mean(at_pilots, axis=1, keepdims=True), aligned.grid.shape)
+    channel_ls = jnp.einsum("fp,blp->blf", weights, pilots)
 
-    features = []
+    def patches(view: jax.Array) -> jax.Array:
+        """[batch, times, n_subcarriers, features] to [batch, n_patches, times, ...]."""
+        shape = (*view.shape[:2], config.n_patches, config.patch_subcarriers * view.shape[-1])
+        return jnp.moveaxis(view.reshape(shape), 1, 2)
+
+    views = {}
     if "grid" in config.views:
-        features += [_parts(aligned.grid)]
+        middle = channel_ls[:, :1]
+        equalised = aligned.grid * jnp.conj(middle) / (jnp.square(jnp.abs(middle)) + 0.05)
+        is_pilot = jnp.broadcast_to(config.link.pilot_mask.astype(np.float32), raw.grid.shape)
+        shown = (aligned.grid.real, aligned.grid.imag, equalised.real, equalised.imag, is_pilot)
+        views["grid"] = patches(jnp.stack(shown, axis=-1))
     if "csi" in config.views:
-        features += [_parts(at_pilots)]
-    if "grid" in config.views and "csi" in config.views:
-        gain_ls = jnp.square(jnp.abs(channel_ls)) + 0.05
-        equalised = aligned.grid * jnp.conj(channel_ls) / gain_ls
-        features += [_parts(equalised), lattice_lines(config.link, equalised)]
+        at_pilots = jnp.einsum("fp,bsp->bsf", weights, aligned.csi)
+        views["csi"] = patches(jnp.stack((at_pilots.real, at_pilots.imag), axis=-1))
     if "spectrogram" in config.views:
-        decibel = frame.spectrogram + 20.0 * jnp.log10(scale)
-        features += [jnp.maximum(decibel, -40.0) / 10.0]
-    none = jnp.zeros((*power.shape, 0, config.link.n_subcarriers), jnp.float32)
-    patches = jnp.concatenate([none, *features], axis=1)
-    patches = patches.reshape(*patches.shape[:2], config.n_patches, config.patch_subcarriers)
-    patches = jnp.moveaxis(patches, 1, 2)
-    patches = patches.reshape(*patches.shape[:2], n_patch_features(config))
-
-    batch = power.shape[0]
-    segments = jnp.zeros((batch, 0, 2 * config.iq_segment), jnp.float32)
+        times = positions.window_times(config.link).size
+        shape = (batch, times, config.link.n_subcarriers)
+        power = frame.spectrogram if "spectrogram" in given else jnp.zeros(shape)
+        decibel = power + 20.0 * jnp.log10(scale)
+        views["spectrogram"] = patches(jnp.maximum(decibel, -40.0)[..., None] / 10.0)
     if "iq" in config.views:
-        samples = (frame.iq * gain[:, None]).reshape(batch, -1, config.iq_segment)
-        segments = jnp.concatenate([samples.real, samples.imag], axis=-1)
-    inputs = Inputs(patches, segments, modulation, aligned.grid, pilots, channel_ls)
+        samples = frame.iq if "iq" in given else jnp.zeros((batch, config.link.n_samples))
+        short = config.n_segments * config.iq_segment - config.link.n_samples
+        samples = jnp.pad(samples * gain[:, None], ((0, 0), (0, short)))
+        samples = samples.reshape(batch, config.n_segments, 1, config.iq_segment)
+        views["iq"] = jnp.concatenate([samples.real, samples.imag], axis=-1)
+    visible = {k: jnp.broadcast_to(has[k][:, None], view.shape[:2]) for k, view in views.items()}
+    inputs = Inputs(
+        views=views,
+        visible=visible,
+        modulation=modulation,
+        grid=aligned.grid,
+        has_grid=raw.has_grid,
+        pilots=pilots,
+        has_pilots=raw.has_csi,
+        channel_ls=channel_ls,
+    )
     return inputs, Received(gain, aligned.ramp)
 
 
-def lattice_lines(config: link.LinkConfig, equalised: jax.Array) -> jax.Array:
-    """Empirical characteristic function of the equalised symbols at the constellations' lattices.
+def n_features(config: ModelConfig, view: str) -> int:
+    """Features of a view's token at one time."""
+    if view == "iq":
+        return 2 * config.iq_segment
+    return {"grid": 5, "csi": 2, "spectrogram": 1}[view] * config.patch_subcarriers
 
-    The levels of a QAM axis lie on a lattice of spacing D shifted by D/2, so that
-    -cos(2 pi x / D) is 1 on each of them: its mean over many symbols is a spectral line whose
-    height says how well the lattice fits, and which sums of raw symbols do not show.
 
-    Returns:
-        float32[batch, n_modulations, n_subcarriers], means over the frame's symbols and both axes.
+class _Elements(NamedTuple):
+    grid: jax.Array
+    csi: jax.Array
+    has_grid: jax.Array
+    has_csi: jax.Array
+
+
+def _elements(
+    config: link.LinkConfig,
+    frame: link.Frame,
+    has: dict[str, jax.Array],
+    given: list[str],
+    *,
+    everything: bool,
+) -> _Elements:
+    """Resource elements and pilots from whichever views are there; zeros from none.
+
+    ``everything``: every frame has all the views in ``given``, so nothing need be made twice.
     """
-    parts = jnp.stack([equalised.real, equalised.imag])
-    lines = []
-    for m in config.bits_per_symbol:
-        spacing = 2.0 / (2.0 * (2.0**m - 1.0) / 3.0) ** 0.5
-        lines.append(-jnp.mean(jnp.cos(2.0 * jnp.pi / spacing * parts), axis=(0, 2)))
-    return jnp.stack(lines, axis=1)
+    batch = has["grid"].shape[0]
+    none = jnp.zeros((batch, config.n_symbols, config.n_subcarriers), jnp.complex64)
+    grid = frame.grid if "grid" in given else none
+    if "iq" in given and not (everything and "grid" in given):
+        cp, n = config.cp_samples, config.n_subcarriers
+        from_iq = ofdm.to_grid(frame.iq, config.n_symbols, cp, n)
+        grid = jnp.where(has["grid"][:, None, None], grid, from_iq)
+    has_grid = has["grid"] | has["iq"]
+    grid = jnp.where(has_grid[:, None, None], grid, 0.0)
+    csi = link.ls_at_pilots(config, grid)
+    if "csi" in given:
+        csi = jnp.where(has["csi"][:, None, None], frame.csi, csi)
+    return _Elements(grid, csi, has_grid, has_grid | has["csi"])
 
 
-def n_patch_features(config: ModelConfig) -> int:
-    """Features of a patch token for the views that the model reads."""
-    n, pilots = config.link.n_symbols, len(config.link.pilot_symbols)
-    rows = 0
-    rows += 2 * n if "grid" in config.views else 0
-    rows += 2 * pilots if "csi" in config.views else 0
-    if "grid" in config.views and "csi" in config.views:
-        rows += 2 * n + config.n_modulations
-    if "spectrogram" in config.views:
-        window = config.link.n_fft
-        rows += (config.iq_samples - window) // (3 * window // 4) + 1
-    return rows * config.patch_subcarriers
+def _gain(
+    frame: link.Frame, raw: _Elements, has: dict[str, jax.Array], given: list[str]
+) -> jax.Array:
+    """One over the rms of the received elements, or of what else is there."""
+    power = jnp.mean(jnp.square(jnp.abs(raw.grid)), axis=(1, 2))
+    power = jnp.where(raw.has_grid, power, jnp.mean(jnp.square(jnp.abs(raw.csi)), axis=(1, 2)))
+    if "spectrogram" in given:
+        shown = jnp.mean(10.0 ** (frame.spectrogram / 10.0), axis=(1, 2)) / HANN_POWER
+        power = jnp.where(raw.has_csi, power, shown)
+    return jax.lax.rsqrt(power + 1e-30)
 
 
-def _parts(x: jax.Array) -> jax.Array:
-    """complex[batch, rows, n] to float32[batch, 2 rows, n]."""
-    return jnp.concatenate([x.real, x.imag], axis=1)
+def _line(config: link.LinkConfig) -> np.ndarray:
+    """Least squares line through the pilot symbols, float32[2, n_pilot_symbols]: its value at their
+    mean time, and its change over half a frame."""
+    at = pilot_offsets(config, positions.pilot_times(config))
+    mean = np.full(at.size, 1.0 / at.size)
+    return np.stack([mean, at / max(float(at @ at), 1e-9)]).astype(np.float32)
+
+
+def pilot_offsets(config: link.LinkConfig, times: np.ndarray) -> np.ndarray:
+    """Times in OFDM symbols as distances from the mean pilot symbol, in half frames."""
+    return (times - positions.pilot_times(config).mean()) / (0.5 * config.n_symbols)

@@ -40,12 +40,7 @@ def modulation_log_likelihood(
         float32[batch, n_modulations].
     """
     symbols, noise = receivers.equalise(config, grid, estimate, n0)
-    index = jnp.zeros(symbols.shape[:1], jnp.int32)
-    columns = [
-        mixed_qam.demap(symbols, noise, index + i, config.bits_per_symbol).log_evidence.sum(axis=-1)
-        for i in range(len(config.bits_per_symbol))
-    ]
-    return jnp.stack(columns, axis=-1)
+    return mixed_qam.log_evidence(symbols, noise, config.bits_per_symbol).sum(axis=1)
 
 
 class Cumulants(NamedTuple):

@@ -368,6 +368,11 @@ def ls_at_pilots(config: LinkConfig, grid: jax.Array) -> jax.Array:
     return received / config.pilots.reshape(len(config.pilot_symbols), n_comb)
 
 
+def spectrogram_starts(n_samples: int, fft_size: int) -> np.ndarray:
+    """First samples of the spectrogram's windows, int[n_windows]."""
+    return np.arange(0, n_samples - fft_size + 1, 3 * fft_size // 4)
+
+
 def spectrogram(iq: jax.Array, fft_size: int, n_subcarriers: int) -> jax.Array:
     """Log power in dB of Hann-windowed FFTs of ``fft_size`` samples, 3/4 of a window apart.
 
@@ -375,9 +380,8 @@ def spectrogram(iq: jax.Array, fft_size: int, n_subcarriers: int) -> jax.Array:
         float32[batch, n_windows, n_subcarriers], the bins around the middle in rising order of
         frequency; windows do not follow the OFDM symbols' borders.
     """
-    hop = 3 * fft_size // 4
-    n_windows = (iq.shape[-1] - fft_size) // hop + 1
-    index = hop * np.arange(n_windows)[:, None] + np.arange(fft_size)
+    starts = spectrogram_starts(iq.shape[-1], fft_size)
+    n_windows, index = starts.size, starts[:, None] + np.arange(fft_size)
     window = np.hanning(fft_size + 1)[:-1].astype(np.float32)
     windowed = (iq[:, index] * window).reshape(iq.shape[0], -1)
     spectrum = ofdm.to_grid(windowed, n_windows, 0, n_subcarriers)

@@ -94,6 +94,34 @@ def demap(
     return MixedDemap(jnp.where(used, llr, 0.0), evidence_i + evidence_q - jnp.log(n0))
 
 
+def log_evidence(y: jax.Array, n0: jax.Array, orders: tuple[int, ...]) -> jax.Array:
+    """ln p(y | modulation) of equalised symbols, for every modulation at once.
+
+    The mean over a constellation's points factors into its two axes, sqrt(M) levels each; the
+    nearest level is found by rounding, so that the exponentials neither overflow nor all vanish.
+
+    Args:
+        y: complex64[...].
+        n0: float32, variance of the complex noise, broadcast against ``y``.
+        orders: bits per symbol of the constellations.
+
+    Returns:
+        float32[..., n_orders], up to the constant -ln(pi).
+    """
+    scale = 1.0 / jnp.broadcast_to(n0, y.shape)
+
+    def axis(part: jax.Array, m: int) -> jax.Array:
+        levels = np.sort(qam.axis_levels(m)[0])
+        step = float(levels[1] - levels[0])
+        nearest = jnp.clip(jnp.round((part - levels[0]) / step), 0, levels.size - 1)
+        top = -jnp.square(part - (levels[0] + step * nearest)) * scale
+        total = sum(jnp.exp(-jnp.square(part - float(a)) * scale - top) for a in levels)
+        return jnp.log(total / levels.size) + top
+
+    columns = [axis(y.real, m) + axis(y.imag, m) for m in orders]
+    return jnp.stack(columns, axis=-1) + jnp.log(scale)[..., None]
+
+
 def _compress(metric: jax.Array) -> jax.Array:
     """Identity down to -40, then -40 - 4 ln(1 + (-40 - metric) / 4): -79 at -65000."""
     excess = jnp.maximum(-EXACT_NATS - metric, 0.0)

@@ -1,28 +1,23 @@
-"""Training a teacher on all tasks at once, and its strict checkpoints."""
+"""Training a teacher: masked modelling across the views, then all tasks at once."""
 
 import dataclasses
-import functools
-import json
-import math
 import os
 import pathlib
-import time
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
-import jax.numpy as jnp
-import optax
 
 from wfm_jax.model import ModelConfig, build, from_dict, param_shapes, sample_batch, to_dict
+from wfm_jax.model.reconstruction import build_masked
 from wfm_jax.results import checkpoint
 from wfm_jax.results.progress import Progress, Silent
 from wfm_jax.results.rows import config_id
+from wfm_jax.train.fit import Fit, LossOf, Losses, fit, new_training
 from wfm_jax.train.interrupt import StopRequest
-from wfm_jax.train.losses import TaskLosses, TaskWeights, task_losses
-from wfm_jax.train.optimizer import adam, learning_rate_at
+from wfm_jax.train.losses import TaskWeights, task_losses
+from wfm_jax.train.masked import masked_loss
 
-TEACHER_STREAM = 0x7EAC
+TEACHER_STREAM, MASKED_STREAM = 0x7EAC, 0x3A5C
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,33 +25,60 @@ class TeacherSettings:
     """How a teacher is trained.
 
     Attributes:
-        steps: optimizer steps.
-        batch_size: frames a step, drawn afresh.
-        learning_rate: peak of the warm-up and cosine.
+        steps: optimizer steps on the tasks.
+        masked_steps: optimizer steps of masked modelling before them; 0 for none.
+        mask_ratio: share of tokens hidden in masked modelling.
+        batch_size: frames a batch, drawn afresh.
+        accumulate: batches whose mean gradient makes one step.
+        learning_rate: peak of the warm-up and cosine, of both parts.
         blind_fraction: share of frames whose modulation token is masked.
+        view_dropout: probability that a view of a frame is absent.
+        carrier_offset_fraction: half of the frames have a carrier offset of up to this share of
+            the subcarrier spacing.
         weights: of the tasks.
+        compute: what the encoder's matrix products are computed in.
+        remat: recompute the encoder's activations in the backward pass.
         seed: of the initial parameters and the data.
         chunk_steps: steps between two looks from the host.
         save_every_s: seconds between checkpoints.
     """
 
-    steps: int = 12_000
+    steps: int = 24_000
+    masked_steps: int = 3_000
+    mask_ratio: float = 0.5
     batch_size: int = 32
+    accumulate: int = 1
     learning_rate: float = 3e-3
     blind_fraction: float = 0.5
+    view_dropout: float = 0.1
+    carrier_offset_fraction: float = 0.01
     weights: TaskWeights = TaskWeights()
+    compute: Literal["float32", "bfloat16"] = "float32"
+    remat: bool = False
     seed: int = 0
     chunk_steps: int = 100
     save_every_s: float = 60.0
 
     def __post_init__(self):
-        for name in ("steps", "batch_size", "chunk_steps"):
+        for name in ("steps", "batch_size", "accumulate", "chunk_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.masked_steps < 0:
+            raise ValueError(f"masked_steps must be at least 0, got {self.masked_steps}")
         if not self.learning_rate > 0.0:
             raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
         if not 0.0 <= self.blind_fraction <= 1.0:
             raise ValueError(f"blind_fraction must be in [0, 1], got {self.blind_fraction}")
+        if not 0.0 < self.mask_ratio < 1.0:
+            raise ValueError(f"mask_ratio must be between 0 and 1, got {self.mask_ratio}")
+        if not 0.0 <= self.view_dropout < 1.0:
+            raise ValueError(f"view_dropout must be in [0, 1), got {self.view_dropout}")
+        if not 0.0 <= self.carrier_offset_fraction < 0.5:
+            raise ValueError(
+                f"carrier_offset_fraction must be in [0, 0.5), got {self.carrier_offset_fraction}"
+            )
+        if self.compute not in ("float32", "bfloat16"):
+            raise ValueError(f"compute must be float32 or bfloat16, got {self.compute!r}")
 
 
 class Teacher(NamedTuple):
@@ -65,16 +87,6 @@ class Teacher(NamedTuple):
     config: ModelConfig
     params: Any
     hash: str
-
-
-class _Training(NamedTuple):
-    params: Any
-    optimizer: optax.OptState
-    step: jax.Array
-
-
-class TrainingDivergedError(ValueError):
-    """The loss was not finite; the message says at which step."""
 
 
 def train_teacher(
@@ -90,8 +102,8 @@ def train_teacher(
     Args:
         config: the architecture.
         settings: the training.
-        folder: holds ``training`` (checkpoints on the way), ``losses.jsonl`` and, when done,
-            ``teacher``.
+        folder: holds ``masked`` and ``training`` (checkpoints on the way), ``losses.jsonl`` and,
+            when done, ``teacher``.
         progress: where to tell of it.
         stop: asked between chunks; when it says so, the state is saved first.
 
@@ -103,18 +115,62 @@ def train_teacher(
     folder = pathlib.Path(folder)
     if checkpoint.exists(folder / "teacher"):
         return load_teacher(folder / "teacher")
-    progress, stop = progress or Silent(), stop or StopRequest()
-    identity = config_id({"model": to_dict(config), "settings": dataclasses.asdict(settings)})
-    apply, params = build(config, jax.random.key(settings.seed))
-    training = _Training(params, adam(0.0).init(params), jnp.zeros((), jnp.int32))
-    if checkpoint.exists(folder / "training"):
-        training = checkpoint.restore(folder / "training", training, config_hash=identity)
-    chunk = jax.jit(
-        functools.partial(_chunk, config, apply, settings), static_argnums=1, donate_argnums=0
-    )
-    training = _loop(chunk, training, settings, identity, folder, progress, stop)
+    run = {
+        "identity": config_id({"model": to_dict(config), "settings": dataclasses.asdict(settings)}),
+        "log": folder / "losses.jsonl",
+        "progress": progress or Silent(),
+        "stop": stop or StopRequest(),
+    }
+    options = {"dtype": settings.compute, "remat": settings.remat}
+    seed = jax.random.key(settings.seed)
+    apply, params = build(config, seed, **options)
+    if settings.masked_steps and not checkpoint.exists(folder / "training"):
+        masked_apply, masked_params = build_masked(config, seed, **options)
+        loss_of = masked_loss(
+            config,
+            masked_apply,
+            batch_size=settings.batch_size,
+            mask_ratio=settings.mask_ratio,
+            view_dropout=settings.view_dropout,
+            carrier_offset_fraction=settings.carrier_offset_fraction,
+        )
+        stream = jax.random.fold_in(seed, MASKED_STREAM)
+        how = _fit("masked modelling", settings.masked_steps, settings)
+        start = new_training(masked_params)
+        params = fit(how, loss_of, start, stream, folder / "masked", **run).params["model"]
+    stream = jax.random.fold_in(seed, TEACHER_STREAM)
+    loss_of = _task_loss(config, apply, settings)
+    how = _fit("teacher", settings.steps, settings)
+    training = fit(how, loss_of, new_training(params), stream, folder / "training", **run)
     save_teacher(folder / "teacher", config, training.params, dataclasses.asdict(settings))
     return load_teacher(folder / "teacher")
+
+
+def _fit(title: str, steps: int, settings: TeacherSettings) -> Fit:
+    return Fit(
+        title,
+        steps,
+        settings.learning_rate,
+        settings.accumulate,
+        settings.chunk_steps,
+        settings.save_every_s,
+    )
+
+
+def _task_loss(config: ModelConfig, apply: Any, settings: TeacherSettings) -> LossOf:
+    def loss_of(params: Any, key: jax.Array) -> tuple[jax.Array, Losses]:
+        batch = sample_batch(
+            config,
+            key=key,
+            batch_size=settings.batch_size,
+            blind_fraction=settings.blind_fraction,
+            view_dropout=settings.view_dropout,
+            carrier_offset_fraction=settings.carrier_offset_fraction,
+        )
+        losses = task_losses(config, apply(params, batch.inputs), batch)
+        return settings.weights.total(losses), losses
+
+    return loss_of
 
 
 def save_teacher(
@@ -140,70 +196,3 @@ def load_teacher(path: str | os.PathLike) -> Teacher:
     identity = config_id(to_dict(config))
     params = checkpoint.restore(path, param_shapes(config), config_hash=identity)
     return Teacher(config, params, checkpoint.content_hash(path))
-
-
-def _loop(
-    chunk: Callable[[_Training, int], tuple[_Training, TaskLosses]],
-    training: _Training,
-    settings: TeacherSettings,
-    identity: str,
-    folder: pathlib.Path,
-    progress: Progress,
-    stop: StopRequest,
-) -> _Training:
-    def save() -> None:
-        checkpoint.save(folder / "training", training, config_hash=identity)
-
-    done, saved = int(training.step), time.monotonic()
-    progress.start("teacher", settings.steps, done)
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "losses.jsonl", "a", encoding="utf-8") as log:
-        while done < settings.steps:
-            n_steps = min(settings.chunk_steps, settings.steps - done)
-            training, losses = chunk(training, n_steps)
-            values = {name: round(float(value), 5) for name, value in losses.items()}
-            done += n_steps
-            log.write(json.dumps({"step": done, **values}) + "\n")
-            log.flush()
-            if not all(map(math.isfinite, values.values())):
-                raise TrainingDivergedError(
-                    f"the teacher's loss was not finite before step {done}: lower --learning_rate"
-                )
-            progress.advance(n_steps, "  ".join(f"{k} {v:.3f}" for k, v in values.items()))
-            if stop.signum is not None or time.monotonic() - saved > settings.save_every_s:
-                save()
-                saved = time.monotonic()
-                stop.raise_if_asked()
-    return training
-
-
-def _chunk(
-    config: ModelConfig,
-    apply: Callable[[Any, Any], Any],
-    settings: TeacherSettings,
-    training: _Training,
-    n_steps: int,
-) -> tuple[_Training, TaskLosses]:
-    """``n_steps`` steps; returns the losses' means too."""
-    stream = jax.random.fold_in(jax.random.key(settings.seed), TEACHER_STREAM)
-
-    def step(training: _Training, _: None) -> tuple[_Training, TaskLosses]:
-        batch = sample_batch(
-            config,
-            key=jax.random.fold_in(stream, training.step),
-            batch_size=settings.batch_size,
-            blind_fraction=settings.blind_fraction,
-        )
-
-        def loss_of(params: Any) -> tuple[jax.Array, TaskLosses]:
-            losses = task_losses(config, apply(params, batch.inputs), batch)
-            return settings.weights.total(losses), losses
-
-        grads, losses = jax.grad(loss_of, has_aux=True)(training.params)
-        rate = learning_rate_at(training.step, settings.steps, settings.learning_rate)
-        updates, optimizer = adam(rate).update(grads, training.optimizer, training.params)
-        params = optax.apply_updates(training.params, updates)
-        return _Training(params, optimizer, training.step + 1), losses
-
-    training, losses = jax.lax.scan(step, training, length=n_steps)
-    return training, jax.tree.map(jnp.mean, losses)
