@@ -110,8 +110,7 @@ def prepare(
         shown = (aligned.grid.real, aligned.grid.imag, equalised.real, equalised.imag, is_pilot)
         views["grid"] = patches(jnp.stack(shown, axis=-1))
     if "csi" in config.views:
-        at_pilots = jnp.einsum("fp,bsp->bsf", weights, aligned.csi)
-        views["csi"] = patches(jnp.stack((at_pilots.real, at_pilots.imag), axis=-1))
+        views["csi"] = patches(_csi_features(weights, aligned.csi))
     if "spectrogram" in config.views:
         times = positions.window_times(config.link).size
         shape = (batch, times, config.link.n_subcarriers)
@@ -142,7 +141,25 @@ def n_features(config: ModelConfig, view: str) -> int:
     """Features of a view's token at one time."""
     if view == "iq":
         return 2 * config.iq_segment
-    return {"grid": 5, "csi": 2, "spectrogram": 1}[view] * config.patch_subcarriers
+    return {"grid": 5, "csi": 5, "spectrogram": 1}[view] * config.patch_subcarriers
+
+
+def _csi_features(weights: np.ndarray, csi: jax.Array) -> jax.Array:
+    """What a ``csi`` token shows at each pilot symbol: the LS channel, how far it is from the mean
+    over the pilot symbols, and the log of a noise estimate: the power over the frame of what is
+    left of that deviation once each pilot symbol may turn and scale as a whole.
+
+    Returns:
+        float32[batch, n_pilot_symbols, n_subcarriers, 5].
+    """
+    mean = jnp.mean(csi, axis=1, keepdims=True)
+    deviation = csi - mean
+    energy = jnp.sum(jnp.square(jnp.abs(mean)), axis=2, keepdims=True) + 1e-9
+    common = jnp.sum(deviation * jnp.conj(mean), axis=2, keepdims=True) / energy
+    noise = jnp.mean(jnp.square(jnp.abs(deviation - common * mean)), axis=(1, 2))
+    shown = [jnp.einsum("fp,bsp->bsf", weights, x) for x in (csi, deviation)]
+    level = jnp.broadcast_to(0.3 * jnp.log(noise + 1e-5)[:, None, None], shown[0].shape)
+    return jnp.stack([part for x in shown for part in (x.real, x.imag)] + [level], axis=-1)
 
 
 class _Elements(NamedTuple):
