@@ -19,13 +19,26 @@ bits is one ``vmap``.
 Array([ True,  True,  True], dtype=bool)
 
 The array functions underneath (`keep_mask`, `fake_quant`, the scales, the distillation losses)
-need no transform and can be used by themselves. Nothing here imports a layer library.
+need no transform and can be used by themselves; so can what trains a part of the parameters only,
+low-rank adapters (`lora_init`, `lora_apply`) and chosen leaves (`select`). Nothing here imports a
+layer library.
 """
 
 from wfm_jax.compress.distill import blend, softened_bernoulli_kl, softened_kl, squared_error
 from wfm_jax.compress.half import HalfState, store_half
+from wfm_jax.compress.lora import (
+    Adapters,
+    AdapterSize,
+    Factors,
+    Merged,
+    lora_apply,
+    lora_init,
+    lora_merge,
+    lora_size,
+    lora_unmerge,
+)
 from wfm_jax.compress.masks import global_keep_masks, keep_mask, uniform_keep_masks
-from wfm_jax.compress.paths import flatten, matches, unflatten
+from wfm_jax.compress.paths import flatten, matches, select, unflatten
 from wfm_jax.compress.prune import PruneState, magnitude_prune, sparsity_achieved
 from wfm_jax.compress.quantize import QuantizeState, auto_scale, quantize
 from wfm_jax.compress.scales import mse_scale, percentile_scale
@@ -40,8 +53,12 @@ from wfm_jax.compress.uniform import (
 )
 
 __all__ = [
+    "AdapterSize",
+    "Adapters",
     "Bound",
+    "Factors",
     "HalfState",
+    "Merged",
     "PruneState",
     "QuantizeState",
     "Transform",
@@ -55,6 +72,11 @@ __all__ = [
     "global_keep_masks",
     "identity",
     "keep_mask",
+    "lora_apply",
+    "lora_init",
+    "lora_merge",
+    "lora_size",
+    "lora_unmerge",
     "magnitude_prune",
     "matches",
     "matching",
@@ -62,6 +84,7 @@ __all__ = [
     "percentile_scale",
     "quantize",
     "quantize_integers",
+    "select",
     "softened_bernoulli_kl",
     "softened_kl",
     "sparsity_achieved",

@@ -6,6 +6,7 @@ read from JAX's own key paths (`jax.tree_util.keystr`) and no layer library is a
 """
 
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -86,3 +87,43 @@ def matches(path: str, pattern: Pattern, leaf: Any = None) -> bool:
         return bool(pattern(path, leaf))
     globs = (pattern,) if isinstance(pattern, str) else pattern
     return any(fnmatchcase(path, glob) for glob in globs)
+
+
+def select(params: Any, pattern: Pattern) -> dict[str, Any]:
+    """Returns the leaves whose path matches, by path name, in the tree's own order.
+
+    The part to train, where the rest stays as it is: `unflatten` puts the part back, and a gradient
+    with respect to it costs and stores nothing for the others. So a linear probe trains the heads:
+
+    >>> import jax, jax.numpy as jnp
+    >>> params = {"body": {"kernel": jnp.ones((3, 2))}, "head": {"kernel": jnp.ones((2, 1))}}
+    >>> def loss(heads, x):
+    ...     whole = unflatten(params, heads)
+    ...     return jnp.sum(x @ whole["body"]["kernel"] @ whole["head"]["kernel"])
+    >>> jax.grad(loss)(select(params, "head/*"), jnp.ones(3))
+    {'head/kernel': Array([[3.],
+           [3.]], dtype=float32)}
+
+    Args:
+      params: any pytree.
+      pattern: a glob, a tuple of globs, or a predicate; see `matches`.
+
+    Raises:
+      ValueError: if no leaf matches; the message names the nearest paths.
+    """
+    flat = flatten(params)
+    chosen = {path: leaf for path, leaf in flat.items() if matches(path, pattern, leaf)}
+    if not chosen:
+        raise ValueError(_no_match(pattern, list(flat)))
+    return chosen
+
+
+def _no_match(pattern: Pattern, paths: list[str]) -> str:
+    globs = (pattern,) if isinstance(pattern, str) else pattern
+    if callable(globs):
+        near = paths[:3]
+    else:
+        near = [path for glob in globs for path in get_close_matches(glob, paths, 3, cutoff=0.0)]
+    return (
+        f"pattern {pattern!r} matches no leaf; the nearest are {', '.join(near) or 'none at all'}"
+    )

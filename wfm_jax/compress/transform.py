@@ -7,12 +7,11 @@ be stacked, ``vmap``-ped and stored.
 """
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any, NamedTuple, Protocol
 
 import jax
 
-from wfm_jax.compress.paths import Pattern, flatten, matches, unflatten
+from wfm_jax.compress.paths import Pattern, select, unflatten
 
 Params = Any
 """A pytree of arrays: nested dict, Linen ``FrozenDict``, NNX ``State``, ..."""
@@ -132,32 +131,14 @@ def matching(pattern: Pattern, transform: Transform) -> Transform:
       ValueError: from ``init``, ``update`` or ``apply``, if no leaf matches.
     """
 
-    def select(params):
-        flat = flatten(params)
-        chosen = {path: leaf for path, leaf in flat.items() if matches(path, pattern, leaf)}
-        if not chosen:
-            raise ValueError(_no_match(pattern, list(flat)))
-        return chosen
-
     def init(params, *, key):
-        return transform.init(select(params), key=key)
+        return transform.init(select(params, pattern), key=key)
 
     def update(params, state, stats=None):
-        chosen, state = transform.update(select(params), state, stats)
+        chosen, state = transform.update(select(params, pattern), state, stats)
         return unflatten(params, chosen), state
 
     def apply(params, state):
-        return unflatten(params, transform.apply(select(params), state))
+        return unflatten(params, transform.apply(select(params, pattern), state))
 
     return Transform(init, update, apply)
-
-
-def _no_match(pattern: Pattern, paths: list[str]) -> str:
-    globs = (pattern,) if isinstance(pattern, str) else pattern
-    if callable(globs):
-        near = paths[:3]
-    else:
-        near = [path for glob in globs for path in get_close_matches(glob, paths, 3, cutoff=0.0)]
-    return (
-        f"pattern {pattern!r} matches no leaf; the nearest are {', '.join(near) or 'none at all'}"
-    )
