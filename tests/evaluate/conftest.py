@@ -80,6 +80,8 @@ def synthetic(test_set):
                     snr_error_db=8.0 * luck[2] * (1.0 - answer),
                     los_correct=luck[3] < answer,
                     loss=np.full(n, 3.0 - 2.0 * answer),
+                    delay_spread_error_s=40e-9 * luck[1] * (1.0 - answer),
+                    doppler_error_hz=6.0 * luck[2],
                 )
             )
         stacked = FrameScores(

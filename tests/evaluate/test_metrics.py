@@ -24,6 +24,8 @@ def by_hand(test_set):
         snr_error_db=i % 6,
         los_correct=(i % 3 == 0).astype(np.float32),
         loss=i,
+        delay_spread_error_s=1e-9 * (i % 8),
+        doppler_error_hz=i % 9,
     )
     at_15, at_10 = at_20._replace(amc_correct=0.0 * i), at_20._replace(amc_correct=0.0 * i + 1.0)
     stacked = FrameScores(*(np.stack(rows) for rows in zip(at_10, at_15, at_20, strict=True)))

@@ -40,6 +40,8 @@ def true_outputs(batch, config):
         k_db=jnp.where(frame.los, frame.k_db, 3.0),
         snr_db=frame.snr_db,
         los=jnp.where(frame.los, 10.0, -10.0),
+        delay_spread_s=frame.delay_spread_s,
+        doppler_hz=frame.doppler_hz,
     )
 
 
@@ -56,8 +58,9 @@ def test_a_perfect_model_scores_as_the_genie(pico, frame, answers, classical):
     assert np.max(model.channel_error) < 1e-9
     for name in ("amc_correct", "los_correct"):
         assert np.all(getattr(model, name) == 1.0)
-    for name in ("k_error_db", "snr_error_db"):
+    for name in ("k_error_db", "snr_error_db", "doppler_error_hz"):
         np.testing.assert_allclose(getattr(model, name), 0.0, atol=1e-5)
+    np.testing.assert_allclose(model.delay_spread_error_s, 0.0, atol=1e-13)
 
 
 def test_scores_are_those_of_brute_force(pico, frame, score, answers):
@@ -140,7 +143,9 @@ def test_classical_receivers_rank_as_theory_says(classical, test_set):
 
 def test_classical_receivers_lack_the_link_state(classical):
     for scored in classical.values():
-        for name in ("k_error_db", "snr_error_db", "los_correct"):
+        for name in (
+            "k_error_db", "snr_error_db", "los_correct", "delay_spread_error_s", "doppler_error_hz"
+        ):  # fmt: skip
             assert np.all(np.isnan(getattr(scored.scores, name)))
         assert np.all(np.isfinite(scored.scores.loss))
         assert np.mean(scored.at(20.0).amc_correct) > np.mean(scored.at(10.0).amc_correct) > 0.4

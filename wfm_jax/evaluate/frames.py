@@ -92,13 +92,19 @@ def test_frames(test_set: TestSet, snr_db: jax.typing.ArrayLike) -> link.Frame:
     Returns:
         ``n_frames`` frames in the order of ``test_set.strata``.
     """
+    return test_links(test_set, snr_db)[1]
+
+
+def test_links(test_set: TestSet, snr_db: jax.typing.ArrayLike) -> tuple[link.Draw, link.Frame]:
+    """:func:`test_frames` with what was drawn of their links: what a receiver may look at that
+    knows a frame's own statistics."""
     key = jax.random.key(test_set.seed, impl="threefry2x32")
     key_draw, key_send = jax.random.split(jax.random.fold_in(key, TEST_STREAM))
     draw = _draw_strata(test_set, key_draw)._replace(
         modulation=jnp.asarray(test_set.modulation, jnp.int32),
         snr_db=jnp.full((test_set.n_frames,), snr_db, jnp.float32),
     )
-    return link.transmit(test_set.link, draw, key=key_send)
+    return draw, link.transmit(test_set.link, draw, key=key_send)
 
 
 def _draw_strata(test_set: TestSet, key: jax.Array) -> link.Draw:

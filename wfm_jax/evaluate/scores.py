@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from wfm_jax.evaluate.frames import TestSet
 from wfm_jax.model import ModelConfig, Outputs, bit_llrs, to_batch
@@ -37,6 +38,9 @@ class FrameScores(NamedTuple):
         snr_error_db: absolute error of the frame's SNR.
         los_correct: whether the LOS flag was decided rightly.
         loss: cross entropies in bits: per payload bit, of the modulation and of the LOS flag.
+        delay_spread_error_s: absolute error of the rms delay spread.
+        doppler_error_hz: absolute error of the maximal Doppler shift. At walking speed a frame of
+            the default link is too short to show any.
     """
 
     bit_errors: Array
@@ -51,6 +55,13 @@ class FrameScores(NamedTuple):
     snr_error_db: Array
     los_correct: Array
     loss: Array
+    delay_spread_error_s: Array
+    doppler_error_hz: Array
+
+
+def no_scores(shape: tuple[int, ...]) -> FrameScores:
+    """NaN in every field, for what has a few of them only."""
+    return FrameScores(*(np.full(shape, np.nan, np.float32) for _ in FrameScores._fields))
 
 
 class Scored(NamedTuple):
@@ -83,6 +94,13 @@ class Payload(NamedTuple):
 
 
 def score(config: ModelConfig, apply: Apply, params: Any, frame: link.Frame) -> FrameScores:
+    """The first of what :func:`score_and_demap` returns."""
+    return score_and_demap(config, apply, params, frame)[0]
+
+
+def score_and_demap(
+    config: ModelConfig, apply: Apply, params: Any, frame: link.Frame
+) -> tuple[FrameScores, jax.Array]:
     """Scores a model on frames in two passes: modulation token known, and masked.
 
     Args:
@@ -90,6 +108,9 @@ def score(config: ModelConfig, apply: Apply, params: Any, frame: link.Frame) -> 
         apply: its forward pass.
         params: what the forward pass sees, compression applied.
         frame: the test frames.
+
+    Returns:
+        Scores, and the LLRs of the data bits, float32[n_frames, n_data, m_max].
     """
     batch = to_batch(config, frame, blind=jnp.zeros(frame.modulation.shape, bool))
     masked = jnp.full_like(batch.inputs.modulation, config.n_modulations)
@@ -101,7 +122,7 @@ def score(config: ModelConfig, apply: Apply, params: Any, frame: link.Frame) -> 
     payload = score_payload(config.link, frame, llr, error)
     decided = jnp.argmax(blind.modulation, axis=-1)
     correct_sign = jnp.where(frame.los, 1.0, -1.0)
-    return FrameScores(
+    scores = FrameScores(
         *payload,
         modulation=decided.astype(jnp.float32),
         amc_correct=(decided == frame.modulation).astype(jnp.float32),
@@ -113,7 +134,10 @@ def score(config: ModelConfig, apply: Apply, params: Any, frame: link.Frame) -> 
         - payload.gmi_fraction
         + class_bits(blind.modulation, frame.modulation)
         + jax.nn.softplus(-correct_sign * blind.los) / jnp.log(2.0),
+        delay_spread_error_s=jnp.abs(blind.delay_spread_s - frame.delay_spread_s),
+        doppler_error_hz=jnp.abs(blind.doppler_hz - frame.doppler_hz),
     )
+    return scores, llr
 
 
 def score_payload(
