@@ -135,6 +135,20 @@ def test_spectrogram_is_log_power_of_windowed_iq(frame):
         np.testing.assert_allclose(got, power, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "n_samples, fft_size", [(384, 32), (64, 64), (127, 64), (111, 64), (90, 7)]
+)
+def test_spectrogram_windows_fill_the_frame(n_samples, fft_size):
+    """They start at zero, three quarters of a window apart, each whole; no other one would fit."""
+    starts = link.spectrogram_starts(n_samples, fft_size)
+    hop = 3 * fft_size // 4
+    np.testing.assert_array_equal(starts, hop * np.arange(starts.size))
+    assert starts[-1] + fft_size <= n_samples < starts[-1] + hop + fft_size
+    iq = jax.ShapeDtypeStruct((1, n_samples), jnp.complex64)
+    shown = jax.eval_shape(lambda iq: link.spectrogram(iq, fft_size, fft_size), iq)
+    assert shown.shape == (1, starts.size, fft_size)
+
+
 def test_received_grid_is_channel_times_sent_plus_white_noise(frame):
     noise = frame.grid - frame.channel * sent_grid(CONFIG, frame)
     noise = noise.astype(np.complex128) / np.sqrt(frame.n0)[:, None, None]

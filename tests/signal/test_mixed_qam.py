@@ -1,5 +1,6 @@
 """One program for all orders against the demapper of each order and brute force in float64."""
 
+import functools
 import itertools
 
 import jax
@@ -12,6 +13,8 @@ from wfm_jax.signal import mixed_qam, qam
 
 ORDERS = (2, 4, 6, 8)
 MODULATION = jnp.asarray([0, 1, 2, 3, 3, 0], jnp.int32)
+
+log_evidence = jax.jit(functools.partial(mixed_qam.log_evidence, orders=ORDERS))
 
 
 def received(n0, n=500):
@@ -54,19 +57,55 @@ def test_llrs_are_those_of_each_order(snr_db):
         np.testing.assert_array_equal(llr[i, :, m:], 0)
 
 
+def evidence_over_all_points(y, n0, m):
+    """ln (1/M sum_s exp(-|y - s|^2/n0) / n0) in float64, for y and n0 of one shape."""
+    labels = jnp.asarray(list(itertools.product((0, 1), repeat=m)))
+    points = np.asarray(qam.modulate(labels)).astype(np.complex128)
+    y, n0 = np.asarray(y, np.complex128), np.asarray(n0, np.float64)
+    metric = -(np.abs(y[..., None] - points) ** 2) / n0[..., None]
+    return special.logsumexp(metric, axis=-1) - np.log(2.0**m) - np.log(n0)
+
+
 @pytest.mark.parametrize("snr_db", [-5, 10, 25])
 def test_evidence_is_the_likelihood_of_the_modulation(snr_db):
-    """ln (1/M sum_s exp(-|y - s|^2/n0) / n0) over all points, for every frame and hypothesis."""
+    """For every frame and hypothesis, one at a time and all at once."""
     n0 = np.float32(10 ** (-snr_db / 10))
     _, _, y = received(n0, n=100)
+    together = log_evidence(y, n0)
+    assert together.shape == (*y.shape, 4)
     for hypothesis, m in enumerate(ORDERS):
         modulation = jnp.full(MODULATION.shape, hypothesis, jnp.int32)
         evidence = mixed_qam.demap(y, n0, modulation, ORDERS).log_evidence
-        labels = jnp.asarray(list(itertools.product((0, 1), repeat=m)))
-        points = np.asarray(qam.modulate(labels)).astype(np.complex128)
-        metric = -(np.abs(np.asarray(y)[..., None] - points) ** 2) / n0
-        expected = special.logsumexp(metric, axis=-1) - np.log(2.0**m) - np.log(n0)
+        expected = evidence_over_all_points(y, np.full(y.shape, n0), m)
         np.testing.assert_allclose(evidence, expected, rtol=2e-5, atol=1e-4)
+        np.testing.assert_allclose(together[..., hypothesis], expected, rtol=2e-5, atol=1e-4)
+        np.testing.assert_allclose(together[..., hypothesis], evidence, rtol=2e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("far", [1.0, 30.0, 1e3])
+def test_evidence_is_finite_far_from_the_constellation_and_at_tiny_noise(far):
+    """Two thousand exponents of up to -1e17 nats: none over- or underflows, and the relative error
+    stays that of float32. The noise is one of each symbol, broadcast over the frames' first axis.
+    """
+    rng = np.random.default_rng(3)
+    y = far * (rng.normal(size=(7, 300)) + 1j * rng.normal(size=(7, 300))).astype(np.complex64)
+    n0 = np.geomspace(1e-11, 100.0, 300).astype(np.float32)
+    evidence = log_evidence(y, n0)
+    for hypothesis, m in enumerate(ORDERS):
+        expected = evidence_over_all_points(y, np.broadcast_to(n0, y.shape), m)
+        np.testing.assert_allclose(evidence[..., hypothesis], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_evidence_has_the_slope_of_its_formula():
+    y = jnp.asarray([0.9 - 0.2j, -1.3 + 0.4j, 0.05 + 0.7j, 4.0 - 3.0j], jnp.complex64)
+    slope = jax.jit(jax.grad(lambda y, log_n0: log_evidence(y, jnp.exp(log_n0)).sum(), argnums=1))
+    for n0 in (1e-3, 0.1, 2.0):
+        step = 1e-4
+        low, high = (
+            sum(evidence_over_all_points(y, np.full(4, n0 * np.exp(s)), m).sum() for m in ORDERS)
+            for s in (-step, step)
+        )
+        np.testing.assert_allclose(slope(y, jnp.log(n0)), (high - low) / (2 * step), rtol=1e-3)
 
 
 def test_jit_and_vmap_agree_with_eager():

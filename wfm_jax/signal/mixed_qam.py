@@ -99,6 +99,8 @@ def log_evidence(y: jax.Array, n0: jax.Array, orders: tuple[int, ...]) -> jax.Ar
 
     The mean over a constellation's points factors into its two axes, sqrt(M) levels each; the
     nearest level is found by rounding, so that the exponentials neither overflow nor all vanish.
+    Where the noise is so small that rounding errors count for more than 80 nats, the nearest level
+    is all there is.
 
     Args:
         y: complex64[...].
@@ -115,8 +117,9 @@ def log_evidence(y: jax.Array, n0: jax.Array, orders: tuple[int, ...]) -> jax.Ar
         step = float(levels[1] - levels[0])
         nearest = jnp.clip(jnp.round((part - levels[0]) / step), 0, levels.size - 1)
         top = -jnp.square(part - (levels[0] + step * nearest)) * scale
-        total = sum(jnp.exp(-jnp.square(part - float(a)) * scale - top) for a in levels)
-        return jnp.log(total / levels.size) + top
+        metrics = (-jnp.square(part - float(a)) * scale - top for a in levels)
+        total = sum(jnp.exp(jnp.minimum(metric, 80.0)) for metric in metrics)
+        return jnp.log(jnp.maximum(total, 1e-30) / levels.size) + top
 
     columns = [axis(y.real, m) + axis(y.imag, m) for m in orders]
     return jnp.stack(columns, axis=-1) + jnp.log(scale)[..., None]
