@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 PYTEST := $(PY) -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder --durations=25
 WORKDIR ?= runs/laptop
 
-.PHONY: install sweep smoke test test-slow test-oracles test-all lint format clean
+.PHONY: install sweep smoke pretrain test test-slow test-oracles test-all lint format clean
 
 install: $(VENV)/.installed
 
@@ -28,6 +28,9 @@ sweep: install  ## the main job: teacher, sweep, table, picture (resumes when ty
 
 smoke: install  ## the smallest sweep that runs every part
 	$(PY) -m experiments.sweep --flagfile=experiments/presets/smoke.flags --workdir=runs/smoke
+
+pretrain: install  ## makes the pretrained nano model anew
+	$(PY) -m experiments.pretrain --flagfile=experiments/presets/pretrain.flags --workdir=runs/nano
 
 test: $(VENV)/.dev  ## everything in under ten minutes on two cores
 	$(PYTEST) -m "not slow" --ignore=tests/oracles

@@ -1,6 +1,6 @@
 """Sweep compression configurations of a wireless model, many in one compiled program.
 
-Trains a teacher on simulated factory signals (or loads one), runs every pipeline of pruning,
+Starts from the pretrained teacher (or trains one), runs every pipeline of pruning,
 quantization and distillation at every operating point, measures each on frozen test frames, and
 leaves in --workdir: results.jsonl (the truth, one row a configuration), results.parquet,
 pareto.png, contrasts.jsonl, summary.txt, files/ (packed models) and scores/ (per frame).
@@ -23,7 +23,12 @@ from wfm_jax.sweep.study import Study, run_study
 
 for _module in (launch, sweep_flags, teacher_flags):
     flags.adopt_module_key_flags(_module)
-_TEACHER = flags.DEFINE_string("teacher", None, "Folder of a trained teacher; default: train one.")
+_TEACHER = flags.DEFINE_string(
+    "teacher",
+    "auto",
+    "A trained model (folder or .safetensors), 'pretrained' (the nano model that comes with the "
+    "package), 'train', or 'auto': pretrained if --model and the flags of its training allow it.",
+)
 
 
 def main() -> None:
@@ -31,7 +36,7 @@ def main() -> None:
     study = Study(
         configurations=sweep_flags.configurations(),
         model=model,
-        teacher=_TEACHER.value or teacher_flags.teacher_settings(),
+        teacher=teacher_flags.teacher(_TEACHER.value),
         settings=sweep_flags.settings(teacher_flags.task_weights(), jax.default_backend()),
         test_set=sweep_flags.test_set(model.link),
     )

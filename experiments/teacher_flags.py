@@ -1,34 +1,75 @@
 """Flags of the model and of the teacher's training."""
 
+from typing import Any
+
 from absl import flags
 
-from wfm_jax.model import PRESETS, ModelConfig, preset
+from wfm_jax.model import PRESETS, ModelConfig, from_dict, preset
 from wfm_jax.train.losses import TaskWeights
+from wfm_jax.train.model_files import PRETRAINED, describe
 from wfm_jax.train.teacher import TeacherSettings
 
 _DEFAULT = TeacherSettings()
 
 _MODEL = flags.DEFINE_enum("model", "nano", list(PRESETS), "Size of the teacher.")
-_STEPS = flags.DEFINE_integer(
-    "teacher_steps", _DEFAULT.steps, "Optimizer steps of the teacher.", lower_bound=1
-)
-_BATCH = flags.DEFINE_integer(
-    "teacher_batch_size", _DEFAULT.batch_size, "Frames a step.", lower_bound=1
-)
-_RATE = flags.DEFINE_float(
-    "teacher_learning_rate", _DEFAULT.learning_rate, "Peak learning rate.", lower_bound=1e-9
-)
-_BLIND = flags.DEFINE_float(
-    "blind_fraction",
-    _DEFAULT.blind_fraction,
-    "Share of training frames whose modulation token is masked.",
-    lower_bound=0.0,
-    upper_bound=1.0,
-)
-_SEED = flags.DEFINE_integer("teacher_seed", _DEFAULT.seed, "Initial parameters and data.")
-_CHUNK = flags.DEFINE_integer(
-    "teacher_chunk_steps", _DEFAULT.chunk_steps, "Steps between two looks.", lower_bound=1
-)
+_SETTINGS = {
+    "steps": flags.DEFINE_integer(
+        "teacher_steps", _DEFAULT.steps, "Optimizer steps on the tasks.", lower_bound=1
+    ),
+    "masked_steps": flags.DEFINE_integer(
+        "masked_steps", _DEFAULT.masked_steps, "Masked modelling before them.", lower_bound=0
+    ),
+    "mask_ratio": flags.DEFINE_float(
+        "mask_ratio",
+        _DEFAULT.mask_ratio,
+        "Share of each view's tokens hidden in masked modelling.",
+        lower_bound=0.01,
+        upper_bound=0.99,
+    ),
+    "batch_size": flags.DEFINE_integer(
+        "teacher_batch_size", _DEFAULT.batch_size, "Frames a batch.", lower_bound=1
+    ),
+    "accumulate": flags.DEFINE_integer(
+        "accumulate", _DEFAULT.accumulate, "Batches whose gradients make a step.", lower_bound=1
+    ),
+    "learning_rate": flags.DEFINE_float(
+        "teacher_learning_rate", _DEFAULT.learning_rate, "Peak learning rate.", lower_bound=1e-9
+    ),
+    "blind_fraction": flags.DEFINE_float(
+        "blind_fraction",
+        _DEFAULT.blind_fraction,
+        "Share of training frames whose modulation token is masked.",
+        lower_bound=0.0,
+        upper_bound=1.0,
+    ),
+    "view_dropout": flags.DEFINE_float(
+        "view_dropout",
+        _DEFAULT.view_dropout,
+        "Probability that a view of a training frame is absent.",
+        lower_bound=0.0,
+        upper_bound=0.95,
+    ),
+    "carrier_offset_fraction": flags.DEFINE_float(
+        "carrier_offset_fraction",
+        _DEFAULT.carrier_offset_fraction,
+        "Half of the training frames are off frequency by up to this share of the spacing.",
+        lower_bound=0.0,
+        upper_bound=0.49,
+    ),
+    "compute": flags.DEFINE_enum(
+        "compute",
+        _DEFAULT.compute,
+        ["float32", "bfloat16"],
+        "What the encoder's matrix products are computed in; bfloat16 is for GPU and TPU.",
+    ),
+    "remat": flags.DEFINE_bool(
+        "remat", _DEFAULT.remat, "Recompute activations in the backward pass: memory for time."
+    ),
+    "seed": flags.DEFINE_integer("teacher_seed", _DEFAULT.seed, "Initial parameters and data."),
+    "chunk_steps": flags.DEFINE_integer(
+        "teacher_chunk_steps", _DEFAULT.chunk_steps, "Steps between two looks.", lower_bound=1
+    ),
+}
 _WEIGHTS = {
     task: flags.DEFINE_float(
         f"{task}_weight",
@@ -52,12 +93,22 @@ def task_weights() -> TaskWeights:
 
 def teacher_settings() -> TeacherSettings:
     """The teacher's training."""
-    return TeacherSettings(
-        steps=_STEPS.value,
-        batch_size=_BATCH.value,
-        learning_rate=_RATE.value,
-        blind_fraction=_BLIND.value,
-        weights=task_weights(),
-        seed=_SEED.value,
-        chunk_steps=_CHUNK.value,
-    )
+    values: dict[str, Any] = {field: flag.value for field, flag in _SETTINGS.items()}
+    return TeacherSettings(weights=task_weights(), **values)
+
+
+def teacher(named: str) -> TeacherSettings | str:
+    """Where a teacher comes from: how to train it, or the path of one.
+
+    Args:
+        named: ``train``, a path, ``pretrained``, or ``auto``: the one that comes with the package
+            where it is of the size asked for and no flag of its training was given, else training.
+    """
+    if named == "train":
+        return teacher_settings()
+    if named != "auto":
+        return named
+    asked = any(flag.present for flag in (*_SETTINGS.values(), *_WEIGHTS.values()))
+    if asked or from_dict(describe(PRETRAINED)["model"]) != model():
+        return teacher_settings()
+    return PRETRAINED

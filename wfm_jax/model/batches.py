@@ -69,9 +69,7 @@ def sample_batch(
     return to_batch(config, frame, blind, present)
 
 
-def drop_views(
-    config: ModelConfig, rate: float, *, key: jax.Array, batch_size: int
-) -> jax.Array:
+def drop_views(config: ModelConfig, rate: float, *, key: jax.Array, batch_size: int) -> jax.Array:
     """bool[batch, len(VIEWS)]: each view absent with probability ``rate``, one of the model's views
     always there."""
     key_drop, key_stay = jax.random.split(key)

@@ -68,9 +68,7 @@ class WirelessModel(nnx.Module):
         self.head_element = nnx.Linear(d, 4 * patch, rngs=rngs)
         located = d + positions.FREQUENCY_WAVES
         zeros = nnx.initializers.zeros_init()
-        self.head_query = nnx.Linear(
-            located, 2 * FILTER_RANK * patch, kernel_init=zeros, rngs=rngs
-        )
+        self.head_query = nnx.Linear(located, 2 * FILTER_RANK * patch, kernel_init=zeros, rngs=rngs)
         self.head_key = nnx.Linear(located, FILTER_RANK * patch, rngs=rngs)
         self.head_frame = nnx.Linear(2 * d, config.n_modulations + len(LINK_STATE), rngs=rngs)
 

@@ -79,15 +79,11 @@ def prepare(
         ValueError: frames without any view that the model reads.
     """
     given = [name for name in config.views if getattr(frame, name) is not None]
-    if not given:
-        raise ValueError(f"a frame needs at least one of the views {', '.join(config.views)}")
+    _check_present(np.ones((1, len(VIEWS)), bool), given, config.views)
     batch = modulation.shape[0]
     has = {name: jnp.full((batch,), name in given) for name in VIEWS}
     if present is not None:
-        if not isinstance(present, jax.core.Tracer) and not np.all(
-            np.any([np.asarray(present[:, i]) & (name in given) for i, name in enumerate(VIEWS)], 0)
-        ):
-            raise ValueError(f"a frame needs at least one of the views {', '.join(config.views)}")
+        _check_present(present, given, config.views)
         has = {name: present[:, i] & has[name] for i, name in enumerate(VIEWS)}
     raw = _elements(config.link, frame, has, given, everything=present is None)
     gain = _gain(frame, raw, has, given)
@@ -160,6 +156,16 @@ def _csi_features(weights: np.ndarray, csi: jax.Array) -> jax.Array:
     shown = [jnp.einsum("fp,bsp->bsf", weights, x) for x in (csi, deviation)]
     level = jnp.broadcast_to(0.3 * jnp.log(noise + 1e-5)[:, None, None], shown[0].shape)
     return jnp.stack([part for x in shown for part in (x.real, x.imag)] + [level], axis=-1)
+
+
+def _check_present(present: jax.Array | np.ndarray, given: list[str], read: tuple[str, ...]):
+    """ValueError where a frame has none of the views; of a traced ``present`` nothing is known."""
+    try:
+        of_given = np.asarray(present)[:, [VIEWS.index(name) for name in given]]
+    except jax.errors.TracerArrayConversionError:
+        return
+    if not np.all(np.any(of_given, axis=1)):
+        raise ValueError(f"a frame needs at least one of the views {', '.join(read)}")
 
 
 class _Elements(NamedTuple):

@@ -110,10 +110,14 @@ def read_metadata(path: str | os.PathLike) -> dict[str, Any]:
 def content_hash(path: str | os.PathLike) -> str:
     """Hash of the saved values by name, 16 hex digits. Raises CheckpointError."""
     folder, _ = _open(path)
-    stored = _orbax_restore(folder / _ARRAYS)
+    return hash_arrays(_orbax_restore(folder / _ARRAYS))
+
+
+def hash_arrays(arrays: Mapping[str, np.ndarray]) -> str:
+    """Hash of arrays by name, 16 hex digits."""
     digest = hashlib.sha256()
-    for name in sorted(stored):
-        digest.update(name.encode() + b"\0" + np.ascontiguousarray(stored[name]).tobytes())
+    for name in sorted(arrays):
+        digest.update(name.encode() + b"\0" + np.ascontiguousarray(arrays[name]).tobytes())
     return digest.hexdigest()[:16]
 
 

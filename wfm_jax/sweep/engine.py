@@ -25,7 +25,7 @@ from wfm_jax.sweep.configuration import Configuration, distinct
 from wfm_jax.sweep.group import Group, SweepSettings
 from wfm_jax.sweep.measure import Examiner
 from wfm_jax.train.interrupt import StopRequest
-from wfm_jax.train.teacher import Teacher
+from wfm_jax.train.model_files import Teacher
 
 SWEEP_STREAM = 0x5EEE
 ROWS, COHORT = "results.jsonl", "cohort"

@@ -12,7 +12,7 @@ from wfm_jax.sweep import compression
 from wfm_jax.sweep.configuration import Configuration
 from wfm_jax.train.distill import Student, Trainer
 from wfm_jax.train.losses import TaskWeights
-from wfm_jax.train.teacher import Teacher
+from wfm_jax.train.model_files import Teacher
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,7 +24,7 @@ from wfm_jax.signal.receivers import ensemble_covariance
 from wfm_jax.sweep import compression
 from wfm_jax.sweep.configuration import Configuration
 from wfm_jax.sweep.stages import Deployed
-from wfm_jax.train.teacher import Teacher
+from wfm_jax.train.model_files import Teacher
 
 CURVE_SNRS_DB = (0.0, 5.0, 10.0, 12.5, 15.0, 17.5, 20.0, 22.5, 25.0, 30.0)
 MODEL_SNRS_DB = tuple(sorted({*AMC_SNRS_DB, REFERENCE_SNR_DB}))

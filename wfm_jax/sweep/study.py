@@ -29,7 +29,8 @@ from wfm_jax.sweep.group import SweepSettings
 from wfm_jax.sweep.measure import Examiner, load_scores
 from wfm_jax.sweep.yardstick import Line, print_yardstick, yardstick
 from wfm_jax.train.interrupt import StopRequest
-from wfm_jax.train.teacher import Teacher, TeacherSettings, load_teacher, train_teacher
+from wfm_jax.train.model_files import Teacher, load_teacher
+from wfm_jax.train.teacher import TeacherSettings, train_teacher
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "orbax-checkpoint")
 PARQUET, CURVES, CONTRASTS = "results.parquet", "curves.parquet", "contrasts.jsonl"
@@ -43,7 +44,7 @@ class Study:
     Attributes:
         configurations: every point of the axes, also those that are the same thing.
         model: architecture of a teacher to be trained.
-        teacher: how to train it, or the folder of one that is.
+        teacher: how to train it, or the path of one that is.
         settings: how the sweep runs.
         test_set: the frozen test frames.
     """
@@ -92,6 +93,8 @@ def run_study(
     """
     progress = progress or Silent()
     teacher = load_teacher(study.teacher) if isinstance(study.teacher, str) else None
+    if teacher is not None:
+        flags = {**flags, "teacher_hash": teacher.hash}
     manifest = Manifest(flags, versions(), devices())
     opened = open_run(workdir, manifest, growable=growable, overwrite=overwrite)
     with opened as run, StopRequest() as stop:

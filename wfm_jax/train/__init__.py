@@ -1,5 +1,7 @@
 """Training: the losses of the four tasks, the step over configurations, the teacher.
 
-``losses``, ``optimizer``, ``distill`` (many students, one batch and one teacher pass a step),
-``teacher`` (pretraining and strict checkpoints), ``interrupt`` (stops between chunks).
+``losses`` and ``masked`` (supervised, distilled, and masked modelling), ``optimizer``, ``fit`` (a
+training in compiled chunks that can be stopped), ``teacher`` (masked modelling, then the tasks),
+``model_files`` (trained models on disk, and the one that comes with the package), ``distill`` (many
+students, one batch and one teacher pass a step), ``interrupt`` (stops between chunks).
 """

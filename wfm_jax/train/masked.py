@@ -8,12 +8,10 @@ import jax.numpy as jnp
 
 from wfm_jax.model import Inputs, ModelConfig, sample_batch
 from wfm_jax.model.reconstruction import mask_tokens
-from wfm_jax.train.fit import LossOf, Losses
+from wfm_jax.train.fit import Losses, LossOf
 
 
-def reconstruction_losses(
-    predicted: dict[str, jax.Array], target: Inputs, shown: Inputs
-) -> Losses:
+def reconstruction_losses(predicted: dict[str, jax.Array], target: Inputs, shown: Inputs) -> Losses:
     """Share of the hidden tokens' variance that is left unexplained, by view: 1 for a prediction by
     the mean, 0 for a perfect one.
 

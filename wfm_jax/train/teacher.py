@@ -3,19 +3,20 @@
 import dataclasses
 import os
 import pathlib
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import jax
 
-from wfm_jax.model import ModelConfig, build, from_dict, param_shapes, sample_batch, to_dict
+from wfm_jax.model import ModelConfig, build, sample_batch, to_dict
 from wfm_jax.model.reconstruction import build_masked
 from wfm_jax.results import checkpoint
 from wfm_jax.results.progress import Progress, Silent
 from wfm_jax.results.rows import config_id
-from wfm_jax.train.fit import Fit, LossOf, Losses, fit, new_training
+from wfm_jax.train.fit import Fit, Losses, LossOf, fit, new_training
 from wfm_jax.train.interrupt import StopRequest
 from wfm_jax.train.losses import TaskWeights, task_losses
 from wfm_jax.train.masked import masked_loss
+from wfm_jax.train.model_files import Teacher, load_teacher, save_teacher
 
 TEACHER_STREAM, MASKED_STREAM = 0x7EAC, 0x3A5C
 
@@ -81,14 +82,6 @@ class TeacherSettings:
             raise ValueError(f"compute must be float32 or bfloat16, got {self.compute!r}")
 
 
-class Teacher(NamedTuple):
-    """A trained model: architecture, parameters, and the hash that result rows carry."""
-
-    config: ModelConfig
-    params: Any
-    hash: str
-
-
 def train_teacher(
     config: ModelConfig,
     settings: TeacherSettings,
@@ -138,12 +131,16 @@ def train_teacher(
         how = _fit("masked modelling", settings.masked_steps, settings)
         start = new_training(masked_params)
         params = fit(how, loss_of, start, stream, folder / "masked", **run).params["model"]
-    stream = jax.random.fold_in(seed, TEACHER_STREAM)
-    loss_of = _task_loss(config, apply, settings)
+    loss_of, stream = _task_loss(config, apply, settings), teacher_stream(settings)
     how = _fit("teacher", settings.steps, settings)
     training = fit(how, loss_of, new_training(params), stream, folder / "training", **run)
     save_teacher(folder / "teacher", config, training.params, dataclasses.asdict(settings))
     return load_teacher(folder / "teacher")
+
+
+def teacher_stream(settings: TeacherSettings) -> jax.Array:
+    """Typed key of the tasks' data; step t draws from ``fold_in(key, t)``."""
+    return jax.random.fold_in(jax.random.key(settings.seed), TEACHER_STREAM)
 
 
 def _fit(title: str, steps: int, settings: TeacherSettings) -> Fit:
@@ -171,28 +168,3 @@ def _task_loss(config: ModelConfig, apply: Any, settings: TeacherSettings) -> Lo
         return settings.weights.total(losses), losses
 
     return loss_of
-
-
-def save_teacher(
-    path: str | os.PathLike, config: ModelConfig, params: Any, training: dict[str, Any]
-) -> None:
-    """Saves a model with its architecture; ``training`` says how it came about."""
-    fields = to_dict(config)
-    metadata = {"model": fields, "training": training}
-    checkpoint.save(path, params, config_hash=config_id(fields), metadata=metadata)
-
-
-def load_teacher(path: str | os.PathLike) -> Teacher:
-    """Loads a model saved by :func:`save_teacher`; strict.
-
-    Raises:
-        CheckpointError: nothing there, damaged files, or arrays that are not the architecture's.
-    """
-    metadata = checkpoint.read_metadata(path)
-    try:
-        config = from_dict(metadata["model"])
-    except (KeyError, ValueError) as error:
-        raise checkpoint.CheckpointError(f"{path} holds no model: {error}") from None
-    identity = config_id(to_dict(config))
-    params = checkpoint.restore(path, param_shapes(config), config_hash=identity)
-    return Teacher(config, params, checkpoint.content_hash(path))
