@@ -9,6 +9,7 @@ from typing import Any
 
 from absl import flags
 
+from experiments.levels import parse_levels
 from wfm_jax.evaluate.ber_study import StopRule, Study
 from wfm_jax.evaluate.detection import DECISIONS, DEMAPPINGS
 from wfm_jax.evaluate.estimators import OVER_TIME, RECEIVERS
@@ -128,22 +129,7 @@ def levels_db() -> tuple[float, ...]:
         raise flags.ValidationError("--snr_db and --ebn0_db exclude each other")
     flag = _EBN0 if _EBN0.value is not None else _SNR
     text = flag.value if flag.value is not None else "0:30:5"
-    try:
-        if ":" not in text:
-            found = [float(part) for part in text.split(",") if part.strip()]
-        else:
-            first, last, step = (float(part) for part in text.split(":"))
-            if not (step > 0.0 and first <= last and (last - first) / step < 1000):
-                raise ValueError("first <= last and a step above 0 are needed")
-            count = math.floor((last - first) / step + 1e-9) + 1
-            found = [round(first + i * step, 9) for i in range(count)]
-        if not found or not all(-100.0 <= level <= 200.0 for level in found):
-            raise ValueError("at least one number from -100 to 200 is needed")
-    except ValueError as error:
-        raise flags.ValidationError(
-            f"--{flag.name}={text}: write first:last:step or a,b,... ({error})"
-        ) from None
-    return tuple(dict.fromkeys(found))
+    return parse_levels(flag.name, text)
 
 
 def _links() -> dict[str, LinkConfig]:

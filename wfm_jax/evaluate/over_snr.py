@@ -5,7 +5,6 @@ from typing import NamedTuple
 import numpy as np
 
 from wfm_jax.evaluate.frame_sums import share
-from wfm_jax.evaluate.intervals import half_width
 from wfm_jax.evaluate.metrics import ratio
 from wfm_jax.evaluate.scores import Scored
 
@@ -82,12 +81,27 @@ def half_widths(
     narrower than that of their share, by Wilson's formula; nothing wrong is not no interval.
     """
     values = over_snr(scored, name, weights, of)
-    widths = np.array([half_width(column) for column in values.T])
+    low, high = ends(values)
+    widths = 0.5 * (high - low)
     if METRICS[name].events:
         above, below = _sums_of(scored, name, of)
         for i, (events, possible) in enumerate(zip(above > 0.0, below, strict=True)):
             widths[i] = np.fmax(widths[i], few_frames(events, values[0, i], possible.size))
     return widths
+
+
+def ends(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper ends of the 95 % intervals of columns, as ``intervals.interval`` has them.
+
+    Args:
+        values: float64[n_resamples, n_columns]; row 0 as drawn.
+
+    Returns:
+        float64[n_columns] each; NaN for a column that is not finite.
+    """
+    known = np.isfinite(values).all(axis=0)
+    low, high = np.quantile(np.where(known, values, np.nan)[1:], [0.025, 0.975], axis=0)
+    return low, high
 
 
 def few_frames(events: np.ndarray, rate: float, n_frames: int) -> float:

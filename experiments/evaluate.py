@@ -1,0 +1,65 @@
+"""Evaluate a model on every task over SNR and K, beside classical receivers on the same frames.
+
+Beside the model stand LS, LMMSE that knows the hall's statistics, LMMSE that knows the frame's own
+delay profile, an iterative data-aided receiver, a genie that knows the channel; for modulations
+the likelihood classifier behind LMMSE and behind the genie (the ceiling); for the link state the
+best constant answer. Prints how far the model is behind, with paired 95 % intervals. Leaves in
+--workdir: evaluation.jsonl and .parquet (a number a row: receiver, metric, SNR, constellation, K
+bin), calibration.parquet, summary.txt, ber.png, accuracy.png, confusion.png, nmse.png,
+calibration.png, link_state.png. Typed again it measures again: a nano model takes a minute or two
+on two CPU cores.
+
+  python -m experiments.evaluate --workdir=runs/evaluation
+  python -m experiments.evaluate --checkpoint=runs/micro/teacher --snrs_db=5:25:5 --workdir=DIR
+  python -m experiments.evaluate --classifiers=runs/baselines/baselines.jsonl --workdir=DIR
+"""
+
+import pathlib
+
+from absl import flags
+
+from experiments import evaluate_flags, launch
+from wfm_jax.evaluate.evaluation_files import read_out, run_in_folder
+from wfm_jax.results.manifest import Manifest, open_run
+from wfm_jax.results.progress import Bar
+from wfm_jax.sweep.study import devices, versions
+from wfm_jax.train.interrupt import StopRequest
+from wfm_jax.train.model_files import load_teacher
+
+for _module in (launch, evaluate_flags):
+    flags.adopt_module_key_flags(_module)
+
+
+def main() -> None:
+    teacher = load_teacher(evaluate_flags.CHECKPOINT.value)
+    study, classifiers = evaluate_flags.study(teacher.config.link), evaluate_flags.classifiers()
+    manifest = Manifest(
+        launch.flag_values(evaluate_flags),
+        versions(),
+        devices(),
+        ignored=evaluate_flags.NOT_RESULTS,
+    )
+    workdir, progress = launch.WORKDIR.value, Bar()
+    with (
+        open_run(workdir, manifest, overwrite=launch.OVERWRITE.value) as run,
+        StopRequest() as stop,
+    ):
+        try:
+            rows = run_in_folder(
+                study,
+                teacher.config,
+                teacher.params,
+                run.path,
+                teacher_hash=teacher.hash,
+                classifiers=classifiers,
+                progress=progress,
+                check=stop.raise_if_asked,
+            )
+        finally:
+            progress.close()
+    print(f"\n{read_out(rows)}")
+    print(f"Everything is in {pathlib.Path(workdir).resolve()}; open ber.png.")
+
+
+if __name__ == "__main__":
+    launch.launch(main)
