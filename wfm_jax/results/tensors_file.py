@@ -27,7 +27,7 @@ def save(path: str | os.PathLike, tree: Any, metadata: Mapping[str, str]) -> Non
     """
     from safetensors.numpy import save as to_bytes
 
-    arrays = {name: np.ascontiguousarray(a) for name, a in leaves.to_arrays(tree)[0].items()}
+    arrays = {name: np.asarray(a, order="C") for name, a in leaves.to_arrays(tree)[0].items()}
     atomic.write_bytes(path, to_bytes(arrays, dict(metadata)))
 
 
