@@ -10,6 +10,7 @@ from wfm_jax.signal import link, mixed_qam
 
 _GAIN_FLOOR = 1e-4
 _EVIDENCE_NATS = 30.0
+_NOISE_DOUBT_DB = (-1.0, 0.0, 1.0)
 
 
 class Outputs(NamedTuple):
@@ -61,15 +62,22 @@ def bit_llrs(
 def log_likelihood(
     config: link.LinkConfig, inputs: Inputs, channel: jax.Array, log_noise: jax.Array
 ) -> jax.Array:
-    """Log likelihood of each constellation behind a channel and noise estimate, at most 0 for the
-    best; differences beyond some 30 nats grow only logarithmically, lest one wrong noise estimate
-    outweigh everything.
+    """Log likelihood of each constellation behind a channel and noise estimate, 0 for the best.
+
+    A noise estimate from one frame's pilots is good to about 1 dB, and a dense constellation behind
+    too little noise looks like a sparse one behind more: the likelihood is therefore averaged over
+    noise 1 dB below, at, and 1 dB above the estimate. Differences beyond some 30 nats grow only
+    logarithmically, lest one wrong estimate outweigh everything.
 
     Returns:
         float32[batch, n_modulations]; 0 for frames whose resource elements no view shows.
     """
     symbols, noise = _equalise(config, inputs, channel, log_noise)
-    total = mixed_qam.log_evidence(symbols, noise, config.bits_per_symbol).sum(axis=1)
+    in_doubt = [
+        mixed_qam.log_evidence(symbols, 10.0 ** (db / 10.0) * noise, config.bits_per_symbol)
+        for db in _NOISE_DOUBT_DB
+    ]
+    total = jax.nn.logsumexp(jnp.stack(in_doubt).sum(axis=2), axis=0)
     behind = jnp.max(total, axis=-1, keepdims=True) - total
     bounded = -_EVIDENCE_NATS * jnp.log1p(behind / _EVIDENCE_NATS)
     return jnp.where(inputs.has_grid[:, None], bounded, 0.0)

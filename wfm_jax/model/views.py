@@ -99,14 +99,12 @@ def prepare(
         return jnp.moveaxis(view.reshape(shape), 1, 2)
 
     views = {}
+    level = _noise_level(aligned.csi)
     if "grid" in config.views:
-        middle = channel_ls[:, :1]
-        equalised = aligned.grid * jnp.conj(middle) / (jnp.square(jnp.abs(middle)) + 0.05)
-        is_pilot = jnp.broadcast_to(config.link.pilot_mask.astype(np.float32), raw.grid.shape)
-        shown = (aligned.grid.real, aligned.grid.imag, equalised.real, equalised.imag, is_pilot)
-        views["grid"] = patches(jnp.stack(shown, axis=-1))
+        is_pilot = config.link.pilot_mask.astype(np.float32)
+        views["grid"] = patches(_grid_features(aligned.grid, channel_ls[:, :1], level, is_pilot))
     if "csi" in config.views:
-        views["csi"] = patches(_csi_features(weights, aligned.csi))
+        views["csi"] = patches(_csi_features(weights, aligned.csi, level))
     if "spectrogram" in config.views:
         times = positions.window_times(config.link).size
         shape = (batch, times, config.link.n_subcarriers)
@@ -137,25 +135,41 @@ def n_features(config: ModelConfig, view: str) -> int:
     """Features of a view's token at one time."""
     if view == "iq":
         return 2 * config.iq_segment
-    return {"grid": 5, "csi": 5, "spectrogram": 1}[view] * config.patch_subcarriers
+    return {"grid": 8, "csi": 5, "spectrogram": 1}[view] * config.patch_subcarriers
 
 
-def _csi_features(weights: np.ndarray, csi: jax.Array) -> jax.Array:
+def _grid_features(
+    grid: jax.Array, channel: jax.Array, level: jax.Array, is_pilot: np.ndarray
+) -> jax.Array:
+    """What a ``grid`` token shows of each element: received, equalised, the LS channel of its
+    subcarrier, the noise level, and whether it is a pilot: float32[batch, n_symbols,
+    n_subcarriers, 8]."""
+    equalised = grid * jnp.conj(channel) / (jnp.square(jnp.abs(channel)) + 0.05)
+    shown = [part for x in (grid, equalised, channel) for part in (x.real, x.imag)]
+    shown += [level[:, None, None], jnp.asarray(is_pilot)]
+    return jnp.stack([jnp.broadcast_to(x, grid.shape) for x in shown], axis=-1)
+
+
+def _csi_features(weights: np.ndarray, csi: jax.Array, level: jax.Array) -> jax.Array:
     """What a ``csi`` token shows at each pilot symbol: the LS channel, how far it is from the mean
-    over the pilot symbols, and the log of a noise estimate: the power over the frame of what is
-    left of that deviation once each pilot symbol may turn and scale as a whole.
-
-    Returns:
-        float32[batch, n_pilot_symbols, n_subcarriers, 5].
+    over the pilot symbols, and the noise level: float32[batch, n_pilot_symbols, n_subcarriers, 5].
     """
+    deviation = csi - jnp.mean(csi, axis=1, keepdims=True)
+    shown = [jnp.einsum("fp,bsp->bsf", weights, x) for x in (csi, deviation)]
+    parts = [part for x in shown for part in (x.real, x.imag)]
+    return jnp.stack([*parts, jnp.broadcast_to(level[:, None, None], parts[0].shape)], axis=-1)
+
+
+def _noise_level(csi: jax.Array) -> jax.Array:
+    """Log of a noise estimate, float32[batch], a third in size: the power of what is left of the
+    pilots' deviation from their mean over the pilot symbols, once each symbol may turn and scale as
+    a whole (a carrier offset does)."""
     mean = jnp.mean(csi, axis=1, keepdims=True)
     deviation = csi - mean
     energy = jnp.sum(jnp.square(jnp.abs(mean)), axis=2, keepdims=True) + 1e-9
     common = jnp.sum(deviation * jnp.conj(mean), axis=2, keepdims=True) / energy
     noise = jnp.mean(jnp.square(jnp.abs(deviation - common * mean)), axis=(1, 2))
-    shown = [jnp.einsum("fp,bsp->bsf", weights, x) for x in (csi, deviation)]
-    level = jnp.broadcast_to(0.3 * jnp.log(noise + 1e-5)[:, None, None], shown[0].shape)
-    return jnp.stack([part for x in shown for part in (x.real, x.imag)] + [level], axis=-1)
+    return 0.3 * jnp.log(noise + 1e-5)
 
 
 def _check_present(present: jax.Array | np.ndarray, given: list[str], read: tuple[str, ...]):
