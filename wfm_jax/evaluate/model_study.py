@@ -15,12 +15,12 @@ import numpy as np
 
 from wfm_jax.evaluate import link_state
 from wfm_jax.evaluate.calibration import BitBins, bin_bits
+from wfm_jax.evaluate.chunks import in_chunks
 from wfm_jax.evaluate.classical import COVARIANCE_STREAM, score_estimates
 from wfm_jax.evaluate.detection import Estimates, Received
 from wfm_jax.evaluate.estimation_bound import lmmse_bound
 from wfm_jax.evaluate.estimators import classical_estimators
 from wfm_jax.evaluate.frames import TestSet, test_links
-from wfm_jax.evaluate.many import CHUNK
 from wfm_jax.evaluate.scores import FrameScores, Scored, no_scores, score_and_demap
 from wfm_jax.model import ModelConfig, build
 from wfm_jax.results.progress import Progress, Silent
@@ -120,7 +120,7 @@ def _model_program(config: ModelConfig) -> Callable[[Any, link.Frame], tuple]:
             found, llr = score_and_demap(config, apply, params, frame)
             return found, bin_bits(config.link, frame, llr)
 
-        return _in_chunks(scores, frame)
+        return in_chunks(scores, frame)
 
     return program
 
@@ -143,14 +143,15 @@ def _classical_program(
             return found, bin_bits(config, frame, llr)
 
         # One after the other through one demapper, which takes longest to compile.
-        return jax.lax.map(of_one, jax.tree.map(lambda *x: jnp.stack(x), *estimates))
+        found = jax.lax.map(of_one, jax.tree.map(lambda *x: jnp.stack(x), *estimates))
+        return jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), found)
 
-    program = jax.jit(lambda draw, frame: _in_chunks(scores, (draw, frame), axis=1))
+    program = jax.jit(lambda draw, frame: in_chunks(scores, (draw, frame)))
 
     def by_name(draw: link.Draw, frame: link.Frame) -> dict[str, tuple[FrameScores, BitBins]]:
         stacked, found = jax.device_get(program(draw, frame)), {}
         for i, name in enumerate(estimators):
-            scores, bins = jax.tree.map(lambda x, i=i: x[i], stacked)
+            scores, bins = jax.tree.map(lambda x, i=i: x[:, i], stacked)
             if name in TOLD_THE_MODULATION:
                 nan = np.full_like(scores.loss, np.nan)
                 scores = scores._replace(modulation=nan, amc_correct=nan, loss=nan)
@@ -158,20 +159,6 @@ def _classical_program(
         return found
 
     return by_name
-
-
-def _in_chunks(scores: Callable[[Any], Any], frames: Any, axis: int = 0) -> Any:
-    """``scores(frames)`` of leaves [n_frames, ...], at most ``CHUNK`` at a time; ``axis`` is where
-    the frames are in what it returns."""
-    n_frames = jax.tree.leaves(frames)[0].shape[0]
-    size = next(size for size in range(CHUNK, 0, -1) if n_frames % size == 0)
-    chunks = jax.tree.map(lambda x: x.reshape(-1, size, *x.shape[1:]), frames)
-
-    def join(x: jax.Array) -> jax.Array:
-        x = jnp.moveaxis(x, 0, axis)
-        return x.reshape(*x.shape[:axis], n_frames, *x.shape[axis + 2 :])
-
-    return jax.tree.map(join, jax.lax.map(scores, chunks))
 
 
 def _stacked(
