@@ -5,9 +5,9 @@
 bytes), ``classical`` (reference receivers), ``many`` (configurations by one program), ``curves``.
 
 A model beside classical receivers, over SNR and K: ``model_study`` (measures), ``model_rows``,
-``evaluation_files`` (all of it in a folder); ``over_snr`` (metrics of any frames), ``behind`` (dB of
-SNR to a reference), ``calibration`` (of LLRs), ``confusion``, ``estimation_bound``, ``link_state``
-(labels, the best constant answers).
+``evaluation_files`` (all of it in a folder); ``over_snr`` (metrics of any frames), ``behind`` (dB
+of SNR to a reference), ``calibration`` (of LLRs), ``confusion``, ``estimation_bound``,
+``link_state`` (labels, the best constant answers). ``accuracy``: blind classifiers of every kind.
 
 Error-rate curves of classical receivers, without a model: ``ber`` (all of it), ``ber_study`` (what
 is asked, when a point is done), ``ber_point``, ``detection`` (the jitted step), ``estimators``,
