@@ -127,6 +127,10 @@ def test_what_could_not_be_read_is_told():
             found |= {"value": None, "low": None, "high": None}
     text = evaluation_verdict.closing_paragraph(rows)
     assert "2 more could not be read" in text
+    for found in rows:
+        if found["metric"] == "nmse_over_lmmse_db":
+            found |= {"value": None, "low": None, "high": None}
+    assert "from 0 to 20 dB: none could be read." in evaluation_verdict.closing_paragraph(rows)
     outside = [found for found in rows if found["snr_db"] == 0.0]
     text = evaluation_verdict.closing_paragraph(outside)
     assert "from 5 to 25 dB: nothing was measured there." in text

@@ -63,7 +63,7 @@ def _sentence(found: Sequence[Row], aim: Aim) -> str:
     aimed = f"{aim.words}, at most {aim.limit:g} {aim.unit} from {low:g} to {high:g} dB:"
     points, unread = _points(found, aim)
     if not points:
-        return f"{aimed} nothing was measured there."
+        return f"{aimed} none could be read." if unread else f"{aimed} nothing was measured there."
     worst = max(points, key=lambda point: point.loss)
     missed = sum(point.loss > aim.limit for point in points)
     digits = 1 if aim.unit == "points" else 2
