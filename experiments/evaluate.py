@@ -18,23 +18,22 @@ import pathlib
 
 from absl import flags
 
-from experiments import evaluate_flags, launch
+from experiments import checkpoint_flag, evaluate_flags, launch
 from wfm_jax.evaluate.evaluation_files import read_out, run_in_folder
 from wfm_jax.results.manifest import Manifest, open_run
 from wfm_jax.results.progress import Bar
 from wfm_jax.sweep.study import devices, versions
 from wfm_jax.train.interrupt import StopRequest
-from wfm_jax.train.model_files import load_teacher
 
-for _module in (launch, evaluate_flags):
+for _module in (launch, checkpoint_flag, evaluate_flags):
     flags.adopt_module_key_flags(_module)
 
 
 def main() -> None:
-    teacher = load_teacher(evaluate_flags.CHECKPOINT.value)
+    teacher = checkpoint_flag.teacher()
     study, classifiers = evaluate_flags.study(teacher.config.link), evaluate_flags.classifiers()
     manifest = Manifest(
-        launch.flag_values(evaluate_flags),
+        launch.flag_values(checkpoint_flag, evaluate_flags),
         versions(),
         devices(),
         ignored=evaluate_flags.NOT_RESULTS,

@@ -11,12 +11,6 @@ from wfm_jax.evaluate.frames import TestSet
 from wfm_jax.evaluate.model_study import ModelStudy
 from wfm_jax.signal.link import LinkConfig
 
-CHECKPOINT = flags.DEFINE_string(
-    "checkpoint",
-    "pretrained",
-    "The model: a folder or .safetensors file of `experiments.pretrain`, or 'pretrained', the nano "
-    "model that comes with the package.",
-)
 _SNRS = flags.DEFINE_string("snrs_db", "0:30:2.5", "SNRs: first:last:step or a,b,...")
 _FRAMES = flags.DEFINE_integer(
     "evaluation_frames", 40, "Test frames per modulation and K bin, at each SNR.", lower_bound=2

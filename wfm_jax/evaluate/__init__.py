@@ -9,6 +9,11 @@ A model beside classical receivers, over SNR and K: ``model_study`` (measures), 
 of SNR to a reference), ``calibration`` (of LLRs), ``confusion``, ``estimation_bound``,
 ``link_state`` (labels, the best constant answers). ``accuracy``: blind classifiers of every kind.
 
+Where a receiver has to be robust: ``conditions`` (what is changed), ``condition_study`` (measures),
+``condition_rows`` (losses, each beside LMMSE's), ``subsample_timing``; without some views:
+``view_information`` (what each tells, by argument), ``view_removal`` (measures), ``view_rows``
+(retention); ``robustness_files`` (both in a folder).
+
 Error-rate curves of classical receivers, without a model: ``ber`` (all of it), ``ber_study`` (what
 is asked, when a point is done), ``ber_point``, ``detection`` (the jitted step), ``estimators``,
 ``frame_sums`` (intervals), ``genie_theory`` (closed forms of a scenario), ``ber_files``.
