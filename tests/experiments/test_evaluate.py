@@ -14,6 +14,8 @@ from experiments import evaluate
 from experiments.launch import launch
 from tests import evaluated, small
 from wfm_jax.evaluate import evaluation_files
+from wfm_jax.evaluate.frames import TestSet as Frames
+from wfm_jax.evaluate.frames import frames_hash
 from wfm_jax.model import param_shapes, preset
 from wfm_jax.train.model_files import save_teacher
 
@@ -90,27 +92,36 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("runs") / "run"
 
 
-def test_a_run_leaves_its_files(call, by_hand, folder):
-    code, out, error = call("--snrs_db=20,10", workdir=folder)
-    assert code == 0, error
-    check_run(folder, out, (10.0, 20.0))
-    assert by_hand[0].snrs_db == (10.0, 20.0)
-    assert by_hand[0].test_set.link == small.LINK
+@pytest.fixture
+def finished(call, by_hand, folder):
+    """That run's folder; it is run once."""
+    if not folder.exists():
+        code, out, error = call("--snrs_db=20,10", workdir=folder)
+        assert code == 0, error
+        check_run(folder, out, (10.0, 20.0))
+        assert by_hand.pop().snrs_db == (10.0, 20.0)
+    return folder
 
 
-def test_again_with_other_classifiers_only_one_picture_is_another(call, by_hand, folder, tmp_path):
+def test_again_with_other_classifiers_only_one_picture_is_another(call, finished, tmp_path):
     point = {"receiver": "mlp", "params": 20_900, "snr_db": 10.0, "accuracy": 0.6, "ci95": 0.02}
     (tmp_path / "baselines.jsonl").write_text(f"{json.dumps(point)}\n")
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    before = {path.name: path.read_bytes() for path in finished.iterdir()}
     classifiers = f"--classifiers={tmp_path / 'baselines.jsonl'}"
-    code, _, error = call("--snrs_db=20,10", classifiers, workdir=folder)
+    code, _, error = call("--snrs_db=20,10", classifiers, workdir=finished)
     assert code == 0, error
-    after = {path.name: path.read_bytes() for path in folder.iterdir()}
+    after = {path.name: path.read_bytes() for path in finished.iterdir()}
     assert {name for name in after if after[name] != before[name]} - {".lock"} == {"accuracy.png"}
 
 
-def test_other_flags_are_refused_and_named(call, by_hand, folder):
-    code, _, error = call("--snrs_db=10", workdir=folder)
+def test_the_models_own_link_is_measured(finished):
+    """The hash of the frames is that of the checkpoint's link."""
+    test_set = Frames(small.LINK, seed=1, frames_per_stratum=3)
+    assert {row["test_frames_hash"] for row in rows(finished)} == {frames_hash(test_set)}
+
+
+def test_other_flags_are_refused_and_named(call, by_hand, finished):
+    code, _, error = call("--snrs_db=10", workdir=finished)
     assert code == 2
     assert "--snrs_db" in error
     assert "--overwrite" in error
@@ -127,7 +138,7 @@ def test_other_flags_are_refused_and_named(call, by_hand, folder):
         ("--evaluation_frames=1", ["evaluation_frames", "1"]),
         ("--evaluation_seed=-1", ["evaluation_seed", "-1"]),
         ("--classifiers=/nowhere.jsonl", ["--classifiers=/nowhere.jsonl"]),
-        ("--snr_db=10", ["snr_db"]),
+        ("--snrs_decibel=10", ["snrs_decibel"]),
         ("nano", ["'nano'"]),
     ],
 )
