@@ -53,6 +53,7 @@ def views():
             "views": subset, "removed": SUBSETS[subset], "task": task, "information": level,
             "reason": "why not", "score": 0.5, "full": 1.0, "prior": 0.0, "null": -0.1,
             "retention": None if task == "los" else kept, "verdict": verdict,
+            "retention_null": 0.25,
         })  # fmt: skip
     return rows
 
@@ -113,13 +114,14 @@ def test_the_picture_of_conditions(conditions, figures, tmp_path):
 
 def test_the_tables_of_views(views):
     text = printed(view_table.print_views, views)
-    titles = ("Can it be done at all?", "Scores", "Retention")
+    titles = ("Can it be done at all?", "Scores", "Retention", "Retention over the null")
     assert sorted(titles, key=text.index) == list(titles)
     assert "csi: modulation, bits: no: why not" in text
     line = [line for line in text.splitlines() if line.startswith("csi alone")]
     dash = view_table.DASH
     assert line[0].split()[2:] == ["no", "no", "yes", "yes", "yes", "yes", "yes"]
     assert line[2].split()[2:] == [dash, dash, "0.500!", "0.500!", "0.500!", dash, "0.500!"]
+    assert line[3].split()[2:] == [dash, dash, *["0.250"] * 5]
 
 
 def test_the_picture_of_views(views, figures, tmp_path):

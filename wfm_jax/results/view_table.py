@@ -20,7 +20,8 @@ MARKS = {"lost": "!", "open": "?"}
 _NOTE = """\
 Modulation: mean of 10, 15 and 20 dB, as the SNR's error; all else at 20 dB. Errors are means of
 absolute errors. Retention: (score - prior) / (full - prior); prior: who never saw the frame.
-! the views tell the task, yet retention is below .9; ? its 95 % interval holds .9."""
+! the views tell the task, yet retention is below .9; ? its 95 % interval holds .9. Null: every
+prunable weight zero, all views there."""
 
 
 def print_views(rows: Sequence[Row], console: Any) -> None:
@@ -56,6 +57,7 @@ def print_views(rows: Sequence[Row], console: Any) -> None:
     table("Can it be done at all?", lambda row: row["information"], words)
     table("Scores", _score, [f"{TASKS[task]}\n{_SPECS[task][2]}" for task in TASKS])
     table("Retention", _retention, words)
+    table("Retention over the null model", _over_null, words)
     for line in _reasons(rows):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     console.print(_NOTE, style="dim", markup=False, highlight=False, soft_wrap=True)
@@ -68,11 +70,17 @@ def _score(row: Row, column: str = "score") -> str:
 
 
 def _retention(row: Row) -> str:
-    value = number(row, "retention")
-    if row["information"] == "no" or not math.isfinite(value):
-        return DASH
-    mark = MARKS.get(row["verdict"] or "", " ")
-    return f"{value:z.3f}{mark}"
+    return _kept(row, "retention", MARKS.get(row["verdict"] or "", " "))
+
+
+def _over_null(row: Row) -> str:
+    return _kept(row, "retention_null")
+
+
+def _kept(row: Row, column: str, mark: str = "") -> str:
+    value = number(row, column)
+    known = row["information"] != "no" and math.isfinite(value)
+    return f"{value:z.3f}{mark}" if known else DASH
 
 
 def _reasons(rows: Sequence[Row]) -> list[str]:
