@@ -43,13 +43,20 @@ def measure(big_bytes: int = 2**28, n_values: int = 2**20) -> Machine:
         return lambda: jax.block_until_ready(run(small))
 
     return Machine(
-        operations=2.0 * _CHAINS * _LENGTH * n_values / _best(compute(_multiply_add)),
-        exponentials=_EXPONENTIALS * n_values / _best(compute(_exponentials)),
-        memory_bytes=2.0 * big_bytes / _best(pass_over_memory),
+        operations=2.0 * _CHAINS * _LENGTH * n_values / best(compute(_multiply_add)),
+        exponentials=_EXPONENTIALS * n_values / best(compute(_exponentials)),
+        memory_bytes=2.0 * big_bytes / best(pass_over_memory),
     )
 
 
-def _best(call: Callable[[], object]) -> float:
+def matrix_operations(size: int = 2048) -> float:
+    """Operations per second of a product of two square float32 matrices, best of five."""
+    matrix = jnp.ones((size, size)) / size
+    product = jax.jit(jnp.matmul)
+    return 2.0 * size**3 / best(lambda: jax.block_until_ready(product(matrix, matrix)))
+
+
+def best(call: Callable[[], object]) -> float:
     """Seconds of the best of five measurements, after a first call that compiles."""
     call()
     return min(seconds(call) for _ in range(5))

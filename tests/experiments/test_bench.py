@@ -1,17 +1,33 @@
 """The benchmark's tables and file, on the smallest run; its arithmetic; bad input."""
 
+import dataclasses
 import json
+import math
 import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from absl.testing import flagsaver
+from rich.console import Console
 
-from experiments import bench
-from experiments.benchmarks import machine, signal, signal_sionna, timing
+from experiments import bench, teacher_flags
+from experiments.benchmarks import (
+    machine,
+    signal,
+    signal_sionna,
+    timing,
+    train,
+    train_suite,
+    train_tables,
+)
 from experiments.launch import launch
+from tests import small
+from wfm_jax.model import preset
 from wfm_jax.signal import theory
+from wfm_jax.train import teacher
+from wfm_jax.train.teacher import TeacherSettings
 
 STAGES = ["bits", "modulation", "channel", "noise", "demapping", "demapping, generic", "all"]
 
@@ -27,6 +43,7 @@ def run(monkeypatch, workdir, *arguments):
 def quick(monkeypatch):
     """Yardsticks without measuring them, and calls timed once."""
     monkeypatch.setattr(machine, "measure", lambda: machine.Machine(1e11, 1e9, 1e10))
+    monkeypatch.setattr(machine, "matrix_operations", lambda: 1e11)
     monkeypatch.setattr(timing.seconds, "__defaults__", (0.0,))
     monkeypatch.setattr(signal_sionna, "is_installed", lambda: False)
 
@@ -123,4 +140,129 @@ def test_bad_input_is_one_line_and_code_2(monkeypatch, capsys, tmp_path, argumen
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1
     assert part in lines[0]
+    assert not (tmp_path / "run").exists()
+
+
+TINY = dataclasses.replace(
+    preset("pico", small.LINK), heads=(2,), mlp_widths=(16,), views=("grid", "csi")
+)
+
+
+@pytest.mark.slow
+def test_a_tiny_training_run_writes_what_is_promised(monkeypatch, capsys, tmp_path, quick):
+    monkeypatch.setattr(teacher_flags, "model", lambda: TINY)
+    monkeypatch.setattr(train_suite, "is_installed", lambda: False)
+    assert not run(monkeypatch, tmp_path, "--suite=train", "--batch=2", "--rounds=2")
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines()[:-1])) <= 100
+    assert train_suite.HOW_TO_GET_IT in shown
+    result = json.loads((tmp_path / "train.json").read_text())
+    assert result["suite"] == "train"
+    assert result["frames_per_step"] == 2
+    assert result["settings"]["training"]["batch_size"] == 2
+    assert result["compile_s"]["ours"] > 0
+    # Parameters, two moments of each, Adam's and our count of steps.
+    assert result["state_bytes"] == 4 * (3 * result["parameters"] + 2)
+    assert result["temporary_bytes"] > 0
+    assert list(result["parts_ms"]) == [
+        "frames",
+        "views",
+        "forward",
+        "forward, losses, backward",
+        "optimizer",
+    ]
+    assert all(part_ms > 0 for part_ms in result["parts_ms"].values())
+    assert list(result["implementations"]) == [train_suite.DRAWING, train_suite.GIVEN]
+    for measured in result["implementations"].values():
+        assert len(measured["seconds"]) == 2
+        rate = measured["frames_per_second"] * measured["ms_per_step"] / 1e3
+        assert rate == pytest.approx(result["frames_per_step"])
+        share = result["bound_ms"] / measured["ms_per_step"]
+        assert measured["share_of_peak"] == pytest.approx(share)
+
+
+@pytest.mark.slow
+def test_steps_on_given_frames_are_those_that_draw_them():
+    """The same training twice, its own batches drawn inside or before: losses and updates."""
+    work = train.begin(TINY, TeacherSettings(batch_size=2, steps=10))
+    inside = train.drawing(work, 3).call()
+    given = train.on_given(work, train.drawn(work, 3))()
+    assert inside.keys() == given.keys()
+    for task, loss in inside.items():
+        assert given[task] == pytest.approx(float(loss), rel=1e-4), task
+
+
+def test_the_step_is_that_of_pretraining():
+    """Letter by letter: the program of the benchmark's loss is that of the teacher's."""
+    work = train.begin(TINY, TeacherSettings(batch_size=2))
+    key = jax.random.key(0)
+    theirs = teacher._task_loss(work.config, work.apply, work.settings)
+    ours = jax.make_jaxpr(lambda params, key: train.loss(work, params, train.draw(work, key)))
+    assert str(ours(work.params, key)) == str(jax.make_jaxpr(theirs)(work.params, key))
+
+
+def test_operations_are_those_of_the_gradients_products():
+    """Three products for each one of a forward pass: what no gradient asks for (the views') and
+    what the losses add (the demapper's sums) is a few percent."""
+
+    def macs(jaxpr):
+        total = 0
+        for equation in jaxpr.eqns:
+            if equation.primitive.name == "dot_general":
+                (contracted, _), _ = equation.params["dimension_numbers"]
+                out, left = equation.outvars[0].aval, equation.invars[0].aval
+                each = math.prod(left.shape[i] for i in contracted) * math.prod(out.shape)
+                total += each * (4 if jnp.iscomplexobj(out) else 1)
+            inner = (getattr(value, "jaxpr", value) for value in equation.params.values())
+            total += sum(macs(value) for value in inner if hasattr(value, "eqns"))
+        return total
+
+    work = train.begin(TINY, TeacherSettings(batch_size=2))
+    batch = jax.eval_shape(lambda key: train.draw(work, key), jax.random.key(0))
+    gradient = jax.grad(lambda params, batch: train.loss(work, params, batch)[0])
+    exact = 2.0 * macs(jax.make_jaxpr(gradient)(work.params, batch).jaxpr)
+    assert train.operations_per_step(work) == pytest.approx(exact, rel=0.1)
+
+
+def test_training_tables_fit_and_say_what_did_not_run(capsys):
+    ratio = {"median": 12.34, "least": 11.11, "most": 13.57}
+    one = {
+        "frames_per_second": 12345.6,
+        "ms_per_step": 1234.5,
+        "operations_per_second": 1.234e12,
+        "share_of_peak": 0.123,
+        "ratio": ratio,
+    }
+    result = {
+        "parameters": 85_000_000,
+        "frames_per_step": 1024,
+        "matrix_operations_per_second": {"ours": 1e12, "PyTorch": 2e12},
+        "matrix_operations_per_step": 1.5e12,
+        "bound_ms": 750.0,
+        "memory_ms": 700.0,
+        "state_bytes": 2**30,
+        "temporary_bytes": 2**34,
+        "compile_s": {"ours": 123.4, train_suite.COMPILED: 321.0},
+        "failures": {train_suite.COMPILED: "no compiler"},
+        "implementations": dict.fromkeys(["ours", train_suite.GIVEN, train_suite.EAGER], one),
+        "parts_ms": {"forward, losses, backward": 617.25},
+    }
+    console = Console(width=100)
+    for table in train_tables.tables(result):
+        console.print(table)
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= 100
+    words = " ".join(shown.split())
+    assert "the float32 matrix product of PyTorch" in words
+    assert "does not run here" in words
+    assert "50%" in shown  # 617.25 of 1234.5 ms
+
+
+@pytest.mark.parametrize("argument", ["--compute=bfloat16", "--accumulate=2", "--remat"])
+def test_what_the_peer_cannot_train_is_one_line_and_code_2(monkeypatch, capsys, tmp_path, argument):
+    assert run(monkeypatch, tmp_path / "run", "--suite=train", argument) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert argument.split("=")[0] in lines[0]
+    assert "--nopeer" in lines[0]
     assert not (tmp_path / "run").exists()
