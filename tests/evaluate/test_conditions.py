@@ -15,6 +15,7 @@ from wfm_jax.evaluate.classical import score_receiver
 from wfm_jax.evaluate.condition_rows import at_snrs, joint_strata, rows_of_conditions
 from wfm_jax.evaluate.condition_study import ConditionStudy, Measured
 from wfm_jax.evaluate.conditions import Condition, draw_condition, standard_conditions
+from wfm_jax.evaluate.frames import hash_frame
 from wfm_jax.evaluate.frames import test_links as links_of
 from wfm_jax.evaluate.stacked import stack_over_snr
 from wfm_jax.evaluate.subsample_timing import transmit_between_samples
@@ -186,7 +187,7 @@ def test_a_whole_study(pico):
     assert len(rows) == 2 * 6 * 5
     for receiver in condition_rows.RECEIVERS:
         for size in (16, 64):
-            assert rows["baseline", receiver, 12.5, size]["loss_db"] == pytest.approx(0.0, abs=1e-6)
+            assert rows["baseline", receiver, 12.5, size]["loss_db"] == pytest.approx(0.0, abs=1e-4)
             if receiver != "model":  # untrained
                 loss = rows["noise", receiver, 12.5, size]["loss_db"]
                 assert loss == pytest.approx(1.0, abs=0.15)
@@ -198,7 +199,8 @@ def test_a_whole_study(pico):
         np.testing.assert_allclose(ours.channel_error, again.channel_error, rtol=1e-3)
         np.testing.assert_allclose(ours.gmi_fraction, again.gmi_fraction, atol=1e-3)
     assert np.all(by_name["genie"].scores.channel_error < 1e-9 * 64)
-    assert found["baseline"].frames_hash != found["noise"].frames_hash
+    for name, measured in found.items():
+        assert measured.frames_hash == hash_frame(drawn(BY_NAME[name], seed=0, snr_db=20.0))
 
 
 @pytest.fixture
