@@ -19,7 +19,9 @@ class Task(NamedTuple):
     Attributes:
         metric: the score.
         least_gain: what the teacher must be ahead of null by, for retention to mean anything;
-            negative for errors.
+            negative for errors. For LOS ten points: most of a hall's frames have a line of sight,
+            guessing is right for 80 %, and over a lead of some points the noise of a thousand
+            frames is all that retention would show.
     """
 
     metric: Metric
@@ -29,7 +31,7 @@ class Task(NamedTuple):
 TASKS = {
     "amc": Task(metrics.amc_accuracy, 0.01),
     "gmi": Task(metrics.gmi_fraction, 0.01),
-    "los": Task(metrics.los_accuracy, 0.01),
+    "los": Task(metrics.los_accuracy, 0.1),
     "snr": Task(metrics.snr_mae_db, -0.05),
     "k": Task(metrics.k_mae_db, -0.05),
 }
