@@ -13,15 +13,22 @@ def tables(result: dict[str, Any]) -> list[Table]:
 def _throughput(result: dict[str, Any]) -> Table:
     peaks = result["matrix_operations_per_second"]
     best = max(peaks, key=peaks.get)
+    compiled = ", ".join(f"{name} {s:.0f} s" for name, s in result["compile_s"].items())
+    operations = result["matrix_operations_per_step"]
     table = Table(
         title=(
             f"Training step of a model of {result['parameters']:,} parameters on "
             f"{result['frames_per_step']} frames"
         ),
         caption=(
-            f"operations: of matrix products, {result['matrix_operations_per_step'] / 1e9:.3g} G a "
-            f"step; peak: {peaks[best] / 1e9:.0f} GFLOP/s, the float32 matrix product of {best} "
-            "here.\nms, ratio: median (least-most) of the rounds; ratio to ours with frames given."
+            "Medians; ratio of times to ours with frames given: median (least-most) of the rounds."
+            f"\nOperations: of matrix products, {operations / 1e9:.3g} G; "
+            f"peak: {peaks[best] / 1e9:.0f} G a second, {best}'s float32 matrix product:\n"
+            f"{result['bound_ms']:.2f} ms a step. "
+            f"Memory of ours: {result['state_bytes'] / 2**20:.1f} MiB of parameters and optimizer, "
+            f"{result['temporary_bytes'] / 2**20:.1f} MiB beside them;\n"
+            f"each read and written once, {result['memory_ms']:.2f} ms a step.\n"
+            f"To compile: {compiled}."
         ),
     )
     table.add_column("implementation")
@@ -43,16 +50,7 @@ def _throughput(result: dict[str, Any]) -> Table:
 
 
 def _parts(result: dict[str, Any]) -> Table:
-    compiled = ", ".join(f"{name} {s:.0f} s" for name, s in result["compile_s"].items())
-    table = Table(
-        title="Parts of our step, each compiled alone",
-        caption=(
-            f"At the peak a step would take {result['bound_ms']:.2f} ms; to read and write its "
-            f"{result['state_bytes'] / 2**20:.1f} MiB of parameters and optimizer\nand "
-            f"{result['temporary_bytes'] / 2**20:.1f} MiB beside them once, from main memory, "
-            f"{result['memory_ms']:.2f} ms.\nTo compile: {compiled}."
-        ),
-    )
+    table = Table(title="Parts of our step, each compiled alone")
     table.add_column("part")
     for column in ("ms", "share of a step"):
         table.add_column(column, justify="right")

@@ -253,7 +253,7 @@ def test_training_tables_fit_and_say_what_did_not_run(capsys):
     shown = capsys.readouterr().out
     assert max(map(len, shown.splitlines())) <= 100
     words = " ".join(shown.split())
-    assert "the float32 matrix product of PyTorch" in words
+    assert "2000 G a second, PyTorch's float32 matrix product" in words
     assert "does not run here" in words
     assert "50%" in shown  # 617.25 of 1234.5 ms
 
@@ -266,3 +266,9 @@ def test_what_the_peer_cannot_train_is_one_line_and_code_2(monkeypatch, capsys, 
     assert argument.split("=")[0] in lines[0]
     assert "--nopeer" in lines[0]
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["rounds", "steps"])
+def test_a_training_suite_of_nothing_is_refused(name):
+    with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
+        train_suite.run(train_suite.Settings()._replace(**{name: 0}))

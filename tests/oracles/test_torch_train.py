@@ -111,7 +111,6 @@ def test_missing_parameters_are_named(work):
         train_torch.Loop(work.config, SETTINGS, params)
 
 
-@pytest.mark.filterwarnings("ignore")  # the compiler's own
 def test_ratios_are_reported_and_compiled_steps_are_equal(monkeypatch, capsys, tmp_path):
     """The whole suite on a small model; a minute of it compiles PyTorch's."""
     config = dataclasses.replace(preset("pico", small.LINK), heads=(2,), mlp_widths=(16,))
