@@ -8,6 +8,7 @@ import math
 import jax
 import pytest
 
+from tests import small
 from wfm_jax.model import PRESETS, ModelConfig, from_dict, param_shapes, preset, smaller, to_dict
 from wfm_jax.signal import factory, link
 from wfm_jax.signal.replay import Replay
@@ -29,10 +30,14 @@ def test_presets_have_their_sizes(name):
     assert config.n_layers == LAYERS[name] == len(config.mlp_widths)
     assert {heads * config.head_dim for heads in config.heads} == {config.d_model}
     assert set(config.mlp_widths) == {4 * config.d_model}
-    # 12 d^2 + 13 d a layer: four projections, the MLP, biases and two norms.
-    layers = LAYERS[name] * (12 * WIDTHS[name] ** 2 + 13 * WIDTHS[name])
-    tables = n_params(config) - layers
-    assert 0 < tables < 1500 * WIDTHS[name]
+    # A layer: four projections, the MLP, biases and two norms. A tokenizer: features, waves of its
+    # times and places, two layers' biases, the absent vector. Modulations, the last norm; heads.
+    d = WIDTHS[name]
+    layers = LAYERS[name] * (12 * d**2 + 13 * d)
+    features_and_places = (16 + 24) + (10 + 24) + (2 + 24) + (32 + 16)
+    tokenizers = 4 * d**2 + d * (features_and_places + 4 * (10 + 3))
+    heads = 8 * (d + 1) + (64 + 32) * (d + 24 + 1) + 11 * (2 * d + 1)
+    assert n_params(config) == layers + tokenizers + (5 + 2) * d + heads
 
 
 def test_preset_takes_a_link_and_names_the_allowed_sizes():
@@ -95,8 +100,13 @@ def test_fields_of_another_version_are_refused(damage):
         ("heads", {"heads": (), "mlp_widths": ()}),
         ("views", {"views": ()}),
         ("views", {"views": ("grid", "sound")}),
+        ("views", {"views": ("grid", "csi", "grid")}),
         ("patch_subcarriers", {"patch_subcarriers": 5}),
-        ("iq_segment", {"iq_segment": 100}),
+        ("patch_subcarriers", {"patch_subcarriers": 0}),
+        ("patch_subcarriers", {"patch_subcarriers": -2}),
+        ("iq_segment", {"iq_segment": 0}),
+        ("d_model", {"d_model": 15}),
+        ("d_model", {"d_model": 0}),
     ],
 )
 def test_bad_config_is_named(name, changes):
@@ -105,10 +115,15 @@ def test_bad_config_is_named(name, changes):
 
 
 def test_tokens_are_counted():
-    config = preset("nano")  # 8 symbols of 32 + 16 samples; patches of 2; segments of 96
-    assert (config.n_patches, config.iq_samples, config.n_tokens) == (16, 384, 1 + 16 + 4)
-    assert dataclasses.replace(config, views=("grid",)).n_tokens == 17
+    config = preset("nano")  # 8 symbols of 32 + 16 samples; patches of 2; segments of 16
+    assert (config.n_patches, config.n_segments, config.n_tokens) == (16, 24, 1 + 16 + 24)
     assert config.n_modulations == 4
+    without = dataclasses.replace(config, views=("grid", "spectrogram"))
+    assert (without.n_segments, without.n_tokens) == (0, 17)
+    # 384 samples are 15 segments of 25 and 9 more; 1,176 are 73 of 16 and 8 more.
+    assert dataclasses.replace(config, iq_segment=25).n_segments == 16
+    nr = preset("nano", small.NR_LIKE)
+    assert (nr.n_patches, nr.n_segments, nr.n_tokens) == (24, 74, 1 + 24 + 74)
 
 
 @pytest.mark.parametrize("name", ["pico", "nano", "micro"])

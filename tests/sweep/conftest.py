@@ -10,7 +10,7 @@ from wfm_jax.model import ModelConfig, build, preset
 from wfm_jax.signal.factory import FactoryHall
 from wfm_jax.signal.link import LinkConfig
 from wfm_jax.sweep.group import SweepSettings
-from wfm_jax.train.teacher import Teacher
+from wfm_jax.train.model_files import Teacher
 
 LINK = LinkConfig(
     n_symbols=4,

@@ -5,6 +5,9 @@ floats. Biases of attention's keys are left out of it: they shift all scores of 
 their gradient is zero but for rounding, which Adam normalises to steps.
 """
 
+import dataclasses
+import functools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -12,7 +15,9 @@ import numpy as np
 import optax
 import pytest
 
+from tests import small
 from wfm_jax import compress
+from wfm_jax.model import build, sample_batch
 from wfm_jax.train.distill import Recipe, Trainer, new_student, start_stage, student_step
 from wfm_jax.train.losses import TaskWeights, distillation_losses
 
@@ -20,6 +25,8 @@ BATCH = 16
 TRANSFORM = compress.matching("block_*/kernel", compress.magnitude_prune(0.5))
 STRATEGIES = ("map", "vmap")
 STREAM = 5
+
+quick = functools.partial(jax.jit, compiler_options=small.QUICK)
 
 
 def recipe(temperature=2.0, alpha=0.5, learning_rate=1e-3, total_steps=100):
@@ -51,26 +58,38 @@ def assert_close(got, expected, tolerance):
 
 
 @pytest.fixture(scope="module")
-def students(teacher_params):
+def leanest(lean):
+    return dataclasses.replace(lean, views=("csi",))
+
+
+@pytest.fixture(scope="module")
+def started(leanest):
+    """``apply`` of the lean model, and a teacher's parameters."""
+    apply, params = build(leanest, jax.random.key(0))
+    return apply, small.moved(params, 0.05)
+
+
+@pytest.fixture(scope="module")
+def students(started):
     """Three students, the last one with half of its weights masked."""
     found = []
     for seed in (10, 11, 12):
-        params = away(teacher_params, seed)
+        params = away(started[1], seed)
         found.append(new_student(params, TRANSFORM.init(params, key=jax.random.key(0))))
     _, masks = jax.jit(TRANSFORM.update)(found[2].params, found[2].compression)
     return [*found[:2], found[2]._replace(compression=masks)]
 
 
 @pytest.fixture(scope="module")
-def steps(config, built, teacher_params):
+def steps(leanest, started):
     """``steps(strategy, students, recipes, n)`` after n steps of one stream; every strategy is
     traced once, whatever it is given."""
 
     def compiled(strategy):
-        trainer = Trainer(config, built[0], TRANSFORM, built[0], batch_size=BATCH)
-        trainer = trainer._replace(strategy=strategy)
+        apply, _ = started
+        trainer = Trainer(leanest, apply, TRANSFORM, apply, batch_size=BATCH, strategy=strategy)
 
-        @jax.jit
+        @quick
         def chunk(students, recipes, teacher_params, key, first_step):
             traced.append(strategy)
             assert traced.count(strategy) == 1
@@ -85,27 +104,34 @@ def steps(config, built, teacher_params):
         students, recipes = stack(students), stack(recipes)
         for t in range(n):
             key = jax.random.key(STREAM)
-            students = chunk[strategy](students, recipes, teacher_params, key, jnp.int32(t))
+            students = chunk[strategy](students, recipes, started[1], key, jnp.int32(t))
         return students
 
     return run
 
 
 @pytest.fixture(scope="module")
-def alone(config, built, apply, sample, teacher_params):
-    """One configuration by itself: batches, teacher and steps put together by hand."""
+def sample(leanest):
+    return quick(functools.partial(sample_batch, leanest, batch_size=BATCH))
 
-    @jax.jit
+
+@pytest.fixture(scope="module")
+def alone(leanest, started, sample):
+    """One configuration by itself: batches, teacher and steps put together by hand."""
+    apply, teacher_params = started
+
+    @quick
     @chex.assert_max_traces(n=1)
-    def step(student, recipe, batch, teacher):
+    def step(student, recipe, batch):
+        teacher = apply(teacher_params, batch.inputs)
         return student_step(
-            config, built[0], TRANSFORM, TaskWeights(), student, recipe, batch, teacher
+            leanest, apply, TRANSFORM, TaskWeights(), student, recipe, batch, teacher
         )
 
     def run(student, recipe, n=1):
         for t in range(n):
             batch = sample(key=jax.random.fold_in(jax.random.key(STREAM), t))
-            student = step(student, recipe, batch, apply(teacher_params, batch.inputs))
+            student = step(student, recipe, batch)
         return student
 
     return run
@@ -136,8 +162,8 @@ def test_recipes_are_data(steps, students, strategy):
     same = steps(strategy, [students[0]] * 3, [base] * 3)
     changed = steps(strategy, [students[0]] * 3, other)
     for i in range(3):
-        difference = same.params["embed_patch"]["kernel"][i]
-        difference = difference - changed.params["embed_patch"]["kernel"][i]
+        difference = same.params["embed_csi"]["token"]["kernel"][i]
+        difference = difference - changed.params["embed_csi"]["token"]["kernel"][i]
         assert np.abs(difference).max() > 1e-7
     np.testing.assert_array_equal(same.loss[0], same.loss[2])
     assert same.loss[0] != changed.loss[0]
@@ -218,17 +244,19 @@ def test_masked_weights_stay_as_they_were(alone, students):
     assert np.mean(moved[~pruned]) > 0.9
 
 
-def test_distilling_a_model_into_itself_has_no_gradient(config, built, teacher_params, batch):
+def test_distilling_a_model_into_itself_has_no_gradient(leanest, started, sample):
     """What rounding leaves is a thousandth of what a change of the weights by 0.001 causes. (Adam
     would normalise even that, so pipelines that begin like this are recognised, not run.)"""
+    apply, teacher_params = started
+    batch = sample(key=jax.random.key(2))
 
-    @jax.jit
+    @quick
     def norm(params, teacher_params, batch, temperature):
-        teacher = built[0](teacher_params, batch.inputs)
+        teacher = apply(teacher_params, batch.inputs)
 
         def loss(params):
-            outputs = built[0](params, batch.inputs)
-            losses = distillation_losses(config, outputs, teacher, batch, temperature)
+            outputs = apply(params, batch.inputs)
+            losses = distillation_losses(leanest, outputs, teacher, batch, temperature)
             return TaskWeights().total(losses)
 
         return optax.tree.norm(jax.grad(loss)(params))

@@ -1,4 +1,5 @@
-"""Training a teacher: stopped and resumed bit for bit, strict about what it loads."""
+"""Training a teacher, masked modelling first: stopped and resumed bit for bit in both parts, strict
+about what it loads."""
 
 import dataclasses
 import functools
@@ -12,29 +13,36 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from wfm_jax.model import param_shapes, smaller
+from tests import compile_cache
+from wfm_jax.model import build, param_shapes, smaller
 from wfm_jax.results import checkpoint
 from wfm_jax.results.progress import Silent
+from wfm_jax.train import fit as fitting
 from wfm_jax.train import teacher
 from wfm_jax.train.interrupt import Stopped, StopRequest
 from wfm_jax.train.losses import TaskWeights
-from wfm_jax.train.teacher import TeacherSettings, load_teacher, save_teacher, train_teacher
+from wfm_jax.train.model_files import load_teacher, save_teacher
+from wfm_jax.train.teacher import TeacherSettings, train_teacher
 
-SETTINGS = TeacherSettings(steps=150, batch_size=8, chunk_steps=50, learning_rate=5e-3)
+SETTINGS = TeacherSettings(
+    steps=150, masked_steps=150, batch_size=8, chunk_steps=50, learning_rate=5e-3
+)
+PARTS = ("masked modelling", "teacher")
 
 
 class Steps(Silent):
-    """Counts what it is told, and sends a signal after some steps."""
+    """Counts what it is told, and sends a signal after some steps of a part."""
 
-    def __init__(self, send=None, after=0):
-        self.begun, self.done, self.send, self.after = [], 0, send, after
+    def __init__(self, send=None, part="", after=0):
+        self.begun, self.done, self.send, self.when = [], {}, send, (part, after)
 
     def start(self, title, total, done=0):
-        self.begun.append((total, done))
+        self.begun.append((title, total, done))
+        self.title = title
 
     def advance(self, units, note=""):
-        self.done += units
-        if self.done == self.after:
+        self.done[self.title] = self.done.get(self.title, 0) + units
+        if (self.title, self.done[self.title]) == self.when:
             signal.raise_signal(self.send)
 
 
@@ -43,35 +51,50 @@ def losses(folder):
 
 
 @pytest.fixture(scope="module")
-def trained(config, tmp_path_factory):
-    """The folder of an uninterrupted training, and its teacher."""
-    folder = tmp_path_factory.mktemp("trained")
-    return folder, train_teacher(config, SETTINGS, folder)
+def compiled(tmp_path_factory):
+    """Equal programs compile once, whichever training they are of."""
+    with compile_cache.kept_in(tmp_path_factory.mktemp("programs")):
+        yield
 
 
 @pytest.fixture(scope="module")
-def resumed(config, tmp_path_factory):
-    """The same, stopped by SIGTERM after its first chunk and called again."""
+def trained(lean, compiled, tmp_path_factory):
+    """The folder of an uninterrupted training, and its teacher."""
+    folder = tmp_path_factory.mktemp("trained")
+    return folder, train_teacher(lean, SETTINGS, folder)
+
+
+@pytest.fixture(scope="module")
+def resumed(lean, compiled, tmp_path_factory):
+    """The same, stopped by SIGTERM after the first chunk of each part and called again."""
     folder = tmp_path_factory.mktemp("resumed")
-    with StopRequest() as stop, pytest.raises(Stopped) as stopped:
-        train_teacher(config, SETTINGS, folder, progress=Steps(signal.SIGTERM, 50), stop=stop)
-    assert stopped.value.exit_code == 75
-    assert not (folder / "teacher").exists()
-    assert [row["step"] for row in losses(folder)] == [50]
+    for part, already in zip(PARTS, (0, 150), strict=True):
+        progress = Steps(signal.SIGTERM, part, 50)
+        with StopRequest() as stop, pytest.raises(Stopped) as stopped:
+            train_teacher(lean, SETTINGS, folder, progress=progress, stop=stop)
+        assert stopped.value.exit_code == 75
+        assert not (folder / "teacher").exists()
+        rows = [(row["training"], row["step"]) for row in losses(folder)]
+        assert rows[-1] == (part, 50)
+        assert len(rows) == already // 50 + 1
     progress = Steps()
-    again = train_teacher(config, SETTINGS, folder, progress=progress)
-    assert progress.begun == [(150, 50)]
-    assert progress.done == 100
+    again = train_teacher(lean, SETTINGS, folder, progress=progress)
+    assert progress.begun == [("teacher", 150, 50)]
+    assert progress.done == {"teacher": 100}
     return folder, again
 
 
 def test_losses_fall(trained):
+    """Of what is hidden less is left unexplained in every view; then the tasks' sum falls."""
     rows = losses(trained[0])
-    assert [row["step"] for row in rows] == [50, 100, 150]
-    total = [
-        TaskWeights().total({k: jnp.float32(v) for k, v in row.items() if k != "step"})
-        for row in rows
+    assert [(row.pop("training"), row.pop("step")) for row in rows] == [
+        (part, step) for part in PARTS for step in (50, 100, 150)
     ]
+    masked, tasks = rows[:3], rows[3:]
+    assert set(masked[0]) == {"csi", "iq"}
+    for view in masked[0]:
+        assert masked[2][view] < 0.95 * masked[0][view]
+    total = [TaskWeights().total({k: jnp.float32(v) for k, v in row.items()}) for row in tasks]
     assert max(total[1:]) < 0.9 * total[0]
 
 
@@ -81,28 +104,29 @@ def test_a_stopped_training_ends_where_an_unbroken_one_does(trained, resumed):
     assert losses(resumed[0]) == losses(trained[0])
 
 
-def test_a_finished_training_is_loaded_again(config, trained):
+def test_a_finished_training_is_loaded_again(lean, trained):
     progress = Steps()
-    again = train_teacher(config, SETTINGS, trained[0], progress=progress)
+    again = train_teacher(lean, SETTINGS, trained[0], progress=progress)
     assert progress.begun == []
     chex.assert_trees_all_equal(again.params, trained[1].params)
-    assert (again.config, again.hash) == (config, trained[1].hash)
+    assert (again.config, again.hash) == (lean, trained[1].hash)
 
 
-def test_a_teacher_carries_its_architecture_and_training(config, trained):
+def test_a_teacher_carries_its_architecture_and_training(lean, trained):
     loaded = load_teacher(trained[0] / "teacher")
-    assert loaded.config == config
-    chex.assert_trees_all_equal_shapes_and_dtypes(loaded.params, param_shapes(config))
+    assert loaded.config == lean
+    chex.assert_trees_all_equal_shapes_and_dtypes(loaded.params, param_shapes(lean))
     metadata = checkpoint.read_metadata(trained[0] / "teacher")
     assert metadata["training"]["steps"] == 150
     assert metadata["training"]["learning_rate"] == 5e-3
 
 
-def test_another_training_in_the_folder_is_refused(config, resumed, tmp_path):
-    shutil.copytree(resumed[0] / "training", tmp_path / "training")
+@pytest.mark.parametrize("part", ["masked", "training"])
+def test_another_training_in_the_folder_is_refused(lean, resumed, tmp_path, part):
+    shutil.copytree(resumed[0] / part, tmp_path / part)
     other = dataclasses.replace(SETTINGS, learning_rate=1e-3)
     with pytest.raises(checkpoint.CheckpointError, match="belongs to configuration"):
-        train_teacher(config, other, tmp_path)
+        train_teacher(lean, other, tmp_path)
 
 
 @pytest.fixture
@@ -148,73 +172,110 @@ def test_a_checkpoint_that_is_no_model_is_an_error(teacher_params, tmp_path):
 
 @pytest.fixture
 def fake_chunk(monkeypatch):
-    """Stands in for the compiled steps: counts, and answers with the losses it is given."""
+    """Stands in for the compiled steps: counts them, and adds their number to every parameter."""
 
-    def install(value):
-        def chunk(config, apply, settings, training, n_steps):
-            counted = training._replace(step=training.step + n_steps)
-            return counted, {"modulation": jnp.float32(value), "bits": jnp.float32(1.0)}
+    def make_chunk(how, loss_of, stream):
+        def chunk(training, n_steps):
+            params = jax.tree.map(lambda w: np.asarray(w) + n_steps, training.params)
+            return training._replace(params=params, step=training.step + n_steps), {}
 
-        monkeypatch.setattr(teacher, "_chunk", chunk)
+        return chunk
 
-    return install
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_loss_that_is_not_finite_ends_the_training(config, fake_chunk, tmp_path, value):
-    fake_chunk(value)
-    with pytest.raises(teacher.TrainingDivergedError, match="step 50"):
-        train_teacher(config, SETTINGS, tmp_path)
-    assert not (tmp_path / "teacher").exists()
+    monkeypatch.setattr(fitting, "make_chunk", make_chunk)
 
 
-@pytest.mark.parametrize("name", ["training", "teacher"])
-def test_a_save_that_was_killed_leaves_nothing_behind(config, fake_chunk, tmp_path, name):
+@pytest.mark.usefixtures("fake_chunk")
+def test_the_tasks_begin_where_masked_modelling_ends(lean, tmp_path):
+    """With the same parameters as without it, if none of its steps had moved them."""
+    _, initial = build(lean, jax.random.key(0))
+    for masked_steps in (0, 70):
+        settings = dataclasses.replace(SETTINGS, masked_steps=masked_steps)
+        progress = Steps()
+        folder = tmp_path / str(masked_steps)
+        got = train_teacher(lean, settings, folder, progress=progress)
+        chex.assert_trees_all_close(
+            got.params, jax.tree.map(lambda w: w + masked_steps + 150, initial), rtol=1e-6
+        )
+        parts = [("masked modelling", 70, 0)] * (masked_steps > 0)
+        assert progress.begun == [*parts, ("teacher", 150, 0)]
+        assert (folder / "masked").exists() == (masked_steps > 0)
+
+
+@pytest.mark.usefixtures("fake_chunk")
+@pytest.mark.parametrize("name", ["masked", "training", "teacher"])
+def test_a_save_that_was_killed_leaves_nothing_behind(lean, tmp_path, name):
     """The first save of a checkpoint makes its folder before anything in it is complete."""
     (tmp_path / name / ".1.partial" / "arrays").mkdir(parents=True)
-    fake_chunk(1.0)
     progress = Steps()
-    train_teacher(config, SETTINGS, tmp_path, progress=progress)
-    assert progress.begun == [(150, 0)]
-    assert not (tmp_path / name / ".1.partial").exists() or name == "training"
+    train_teacher(lean, SETTINGS, tmp_path, progress=progress)
+    assert progress.begun == [(part, 150, 0) for part in PARTS]
+    assert not (tmp_path / name / ".1.partial").exists()
 
 
-def test_checkpoints_are_as_frequent_as_asked(config, fake_chunk, tmp_path):
-    fake_chunk(1.0)
+@pytest.mark.usefixtures("fake_chunk")
+def test_checkpoints_are_as_frequent_as_asked(lean, tmp_path, monkeypatch):
     saves = []
 
     def count(save, path, *args, **kwargs):
         saves.append(path.name)
         return save(path, *args, **kwargs)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checkpoint, "save", functools.partial(count, checkpoint.save))
-        train_teacher(config, dataclasses.replace(SETTINGS, save_every_s=0.0), tmp_path / "often")
-        assert saves == ["training"] * 3 + ["teacher"]
+    monkeypatch.setattr(checkpoint, "save", functools.partial(count, checkpoint.save))
+    for every_s, n in ((0.0, 3), (1e9, 1)):
         saves.clear()
-        train_teacher(config, dataclasses.replace(SETTINGS, save_every_s=1e9), tmp_path / "seldom")
-        assert saves == ["teacher"]
+        train_teacher(lean, dataclasses.replace(SETTINGS, save_every_s=every_s), tmp_path / str(n))
+        assert saves == ["masked"] * n + ["training"] * n + ["teacher"]
 
 
-def test_seeds_draw_their_own_start(config, fake_chunk, tmp_path):
-    fake_chunk(1.0)
+@pytest.mark.usefixtures("fake_chunk")
+def test_seeds_draw_their_own_start(lean, tmp_path):
     first, second = (
-        train_teacher(config, dataclasses.replace(SETTINGS, seed=seed), tmp_path / str(seed))
+        train_teacher(lean, dataclasses.replace(SETTINGS, seed=seed), tmp_path / str(seed))
         for seed in (0, 1)
     )
     difference = jax.tree.map(lambda a, b: jnp.abs(a - b).max(), first.params, second.params)
     assert difference["block_0"]["mlp"]["up"]["kernel"] > 0.01
 
 
+def test_settings_reach_the_losses(lean, monkeypatch, tmp_path):
+    """Both parts compute in bfloat16 and run blocks again where that is asked for, the parameters
+    staying float32; each draws from a stream of its own."""
+    traced, streams = {}, {}
+
+    def fake_fit(how, loss_of, training, stream, folder, **_):
+        program = jax.make_jaxpr(jax.grad(loss_of, has_aux=True))(training.params, stream)
+        traced[how.title], streams[how.title] = str(program), stream
+        assert (how.learning_rate, how.accumulate) == (5e-3, 3)
+        return training
+
+    monkeypatch.setattr(teacher, "fit", fake_fit)
+    settings = dataclasses.replace(SETTINGS, compute="bfloat16", remat=True, accumulate=3)
+    got = train_teacher(lean, settings, tmp_path)
+    assert {leaf.dtype for leaf in jax.tree.leaves(got.params)} == {np.dtype("float32")}
+    for part in PARTS:
+        assert "bf16[" in traced[part]
+        assert "remat2[" in traced[part]
+    assert streams[PARTS[0]] != streams[PARTS[1]]
+
+
 @pytest.mark.parametrize(
     "name, value",
     [
         ("steps", 0),
+        ("masked_steps", -1),
+        ("mask_ratio", 0.0),
+        ("mask_ratio", 1.0),
         ("batch_size", 0),
+        ("accumulate", 0),
         ("chunk_steps", -1),
         ("learning_rate", 0.0),
         ("learning_rate", float("nan")),
         ("blind_fraction", 1.5),
+        ("view_dropout", 1.0),
+        ("view_dropout", float("nan")),
+        ("carrier_offset_fraction", 0.5),
+        ("carrier_offset_fraction", -0.01),
+        ("compute", "float16"),
     ],
 )
 def test_bad_settings_are_named(name, value):

@@ -44,9 +44,9 @@ class ModelConfig:
                 f"{len(self.mlp_widths)}"
             )
         unknown = set(self.views) - set(VIEWS)
-        if unknown or not self.views:
-            raise ValueError(f"views must be of {VIEWS}, got {self.views}")
-        if self.link.n_subcarriers % self.patch_subcarriers:
+        if unknown or not self.views or len(set(self.views)) < len(self.views):
+            raise ValueError(f"views must be distinct and of {VIEWS}, got {self.views}")
+        if self.patch_subcarriers < 1 or self.link.n_subcarriers % self.patch_subcarriers:
             raise ValueError(
                 f"patch_subcarriers must divide {self.link.n_subcarriers}, "
                 f"got {self.patch_subcarriers}"

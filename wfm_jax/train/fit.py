@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from wfm_jax.results import checkpoint
@@ -91,7 +92,9 @@ def fit(
         TrainingDivergedError: the loss was not finite.
     """
     if checkpoint.exists(folder):
-        training = checkpoint.restore(folder, training, config_hash=identity)
+        # As NumPy: arrays tied to a device would make another program of the same steps.
+        like = jax.tree.map(np.asarray, training)
+        training = checkpoint.restore(folder, like, config_hash=identity)
     done, saved = int(training.step), time.monotonic()
     chunk = make_chunk(how, loss_of, stream)
     progress.start(how.title, how.steps, done)
@@ -110,7 +113,8 @@ def fit(
                     "rate"
                 )
             progress.advance(n_steps, "  ".join(f"{k} {v:.3f}" for k, v in values.items()))
-            if stop.signum is not None or time.monotonic() - saved > how.save_every_s:
+            due = time.monotonic() - saved > how.save_every_s
+            if due or done == how.steps or stop.signum is not None:
                 checkpoint.save(folder, training, config_hash=identity)
                 saved = time.monotonic()
                 stop.raise_if_asked()
