@@ -61,5 +61,5 @@ def test_a_replay_keeps_its_taps():
 
 
 def test_an_unknown_name_is_refused_with_those_there_are():
-    with pytest.raises(ValueError, match="long_delays.*mars"):
+    with pytest.raises(ValueError, match=r"long_delays.*mars"):
         unseen_link("mars", BASE)

@@ -6,10 +6,9 @@ training field of 802.11 in 20 MHz, the first 64 pairs, subcarriers 312.5 kHz ap
 
 Assumptions, as nothing in the file says so:
 
-- where the channel is half of a 40 MHz channel the 64 pairs rise in frequency and the carrier is
-  the 33rd; where it is not they begin at the carrier and wrap around. Which of the two it is is read
-  off the empty pairs: the band's edges are empty, so the carrier is in the middle of the pairs that
-  are not;
+- where the channel is half of a 40 MHz channel, the 64 pairs rise in frequency and the carrier is
+  the 33rd; where it is not, they begin at the carrier and wrap around. Which of the two it is, is
+  read off the empty pairs, which are the band's edges;
 - 52 subcarriers carry something, 26 either side. The carrier itself is not read, nor its neighbour
   where pairs begin with them: the first four bytes of a line may be invalid;
 - the amplitude is that behind the gain control, and the phase slope has the receiver's timing in
@@ -94,7 +93,9 @@ def _response(line: str) -> np.ndarray:
         raise ValueError("the last column must be numbers in brackets")
     values = np.array([int(text) for text in line[start + 1 : end].replace(",", " ").split()])
     if values.size < 2 * N_PAIRS or values.size % 2:
-        raise ValueError(f"at least {N_PAIRS} pairs of numbers are needed, got {values.size} numbers")
+        raise ValueError(
+            f"at least {N_PAIRS} pairs of numbers are needed, got {values.size} numbers"
+        )
     pairs = values[1 : 2 * N_PAIRS : 2] + 1j * values[: 2 * N_PAIRS : 2]
     from_carrier = not np.any(pairs[_EDGES])
     rising = np.roll(pairs, N_PAIRS // 2) if from_carrier else pairs
