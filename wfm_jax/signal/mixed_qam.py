@@ -78,7 +78,7 @@ def demap(
     def axis(part: jax.Array) -> tuple[jax.Array, jax.Array]:
         part, scale = part.reshape(batch, -1, 1), 1.0 / n0.reshape(batch, -1, 1)
         metric = prior[:, None] - jnp.square(part - level[:, None]) * scale
-        top = jnp.max(metric, axis=-1, keepdims=True)
+        top = _largest(metric)
         weight = jnp.exp(_compress(metric - top))
         one = jnp.einsum("bnp,bpk->bnk", weight, label)
         zero = jnp.einsum("bnp,bpk->bnk", weight, 1.0 - label)
@@ -123,6 +123,27 @@ def log_evidence(y: jax.Array, n0: jax.Array, orders: tuple[int, ...]) -> jax.Ar
 
     columns = [axis(y.real, m) + axis(y.imag, m) for m in orders]
     return jnp.stack(columns, axis=-1) + jnp.log(scale)[..., None]
+
+
+@jax.custom_jvp
+def _largest(metric: jax.Array) -> jax.Array:
+    """Maximum over the last axis, which stays.
+
+    Its derivative is the mean over the entries within rounding errors of it: that of ``jnp.max`` is
+    over those that equal it, none (0 / 0) where a compiler computes the metric once more for the
+    backward pass and rounds it differently.
+    """
+    return jnp.max(metric, axis=-1, keepdims=True)
+
+
+@_largest.defjvp
+def _largest_jvp(
+    primals: tuple[jax.Array], tangents: tuple[jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    top = _largest(*primals)
+    near = primals[0] >= top - 1e-5 * (1.0 + jnp.abs(top))
+    count = jnp.maximum(jnp.sum(near, axis=-1, keepdims=True), 1)
+    return top, jnp.sum(jnp.where(near, tangents[0], 0.0), axis=-1, keepdims=True) / count
 
 
 def _compress(metric: jax.Array) -> jax.Array:
