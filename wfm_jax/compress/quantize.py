@@ -86,7 +86,7 @@ def quantize(
 
     def init(params, *, key):
         del key
-        scales = {p: jax.eval_shape(calibrate, w, 8) for p, w in _kernels(params).items()}
+        scales = {p: jax.eval_shape(calibrate, w, 8) for p, w in kernels(params).items()}
         return QuantizeState(
             {path: jnp.zeros(s.shape, s.dtype) for path, s in scales.items()},
             {path: jnp.float32(32) for path in scales},
@@ -94,7 +94,7 @@ def quantize(
 
     def update(params, state, stats=None):
         del state, stats
-        scales = {path: calibrate(w, bits) for path, w in _kernels(params).items()}
+        scales = {path: calibrate(w, bits) for path, w in kernels(params).items()}
         for path, s in scales.items():
             if not is_traced(s) and bool(jnp.any(jnp.isnan(s))):
                 raise ValueError(f"params[{path!r}] holds NaN")
@@ -103,14 +103,15 @@ def quantize(
     def apply(params, state):
         snapped = {
             path: fake_quant(w, state.bits[path], bound=bound, scale=state.scale[path])
-            for path, w in _kernels(params).items()
+            for path, w in kernels(params).items()
         }
         return unflatten(params, snapped)
 
     return Transform(init, update, apply)
 
 
-def _kernels(params: Params) -> dict[str, jax.Array]:
+def kernels(params: Params) -> dict[str, jax.Array]:
+    """Returns by path name what is quantized: floating-point leaves of two or more axes."""
     return {
         path: leaf
         for path, leaf in flatten(params).items()

@@ -63,7 +63,7 @@ def absmax_scale(
     """
     w = as_float(w)
     absmax = reduce_blocks(jnp.max, jnp.abs(w), scale_shape(w.shape, axis, group_size))
-    return absmax * jnp.reciprocal(_grid(bits, bound, w.dtype)[2])
+    return absmax * jnp.reciprocal(integer_range(bits, bound, w.dtype)[2])
 
 
 def quantize_integers(
@@ -146,10 +146,16 @@ def fake_quant(
     return straight_through(w, jnp.where(jnp.asarray(bits) >= 16, w, snapped.astype(w.dtype)))
 
 
-def _grid(
+def integer_range(
     bits: ArrayLike, bound: Bound, dtype: jnp.dtype
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Returns the lowest integer, the highest, and the number of scales in one absmax."""
+    """Returns the lowest integer, the highest, and the number of scales in one absmax.
+
+    Args:
+      bits: scalar, may be traced; 16 and more are taken as 16.
+      bound: the scale convention.
+      dtype: of the result.
+    """
     check_bits(bits)
     check_bound(bound)
     sign_bit = jnp.clip(jnp.asarray(bits).astype(jnp.int32), 2, 16) - 1
@@ -161,7 +167,7 @@ def _grid(
 
 def _nearest(w: jax.Array, bits: ArrayLike, scale: jax.Array, bound: Bound) -> jax.Array:
     """Returns the nearest integers to ``w / scale``, as floats, so that NaN stays NaN."""
-    lowest, highest, _ = _grid(bits, bound, w.dtype)
+    lowest, highest, _ = integer_range(bits, bound, w.dtype)
     per_step = jnp.where(scale == 0, 0, jnp.reciprocal(scale))
     return jnp.clip(jnp.round(w * spread(per_step, w.shape)), lowest, highest)
 
