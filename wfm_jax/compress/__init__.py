@@ -24,7 +24,10 @@ low-rank adapters (`lora_init`, `lora_apply`) and chosen leaves (`select`). Noth
 layer library.
 """
 
+from wfm_jax.compress.couplings import Coupling, Part
 from wfm_jax.compress.distill import blend, softened_bernoulli_kl, softened_kl, squared_error
+from wfm_jax.compress.gather import gather_statistics
+from wfm_jax.compress.gradients import gradient_statistics
 from wfm_jax.compress.half import HalfState, store_half
 from wfm_jax.compress.lora import (
     Adapters,
@@ -37,11 +40,21 @@ from wfm_jax.compress.lora import (
     lora_size,
     lora_unmerge,
 )
+from wfm_jax.compress.low_rank import LowRankState, factorise, low_rank
 from wfm_jax.compress.masks import global_keep_masks, keep_mask, uniform_keep_masks
 from wfm_jax.compress.paths import flatten, matches, select, unflatten
 from wfm_jax.compress.prune import PruneState, magnitude_prune, sparsity_achieved
 from wfm_jax.compress.quantize import QuantizeState, auto_scale, quantize
 from wfm_jax.compress.scales import mse_scale, percentile_scale
+from wfm_jax.compress.statistics import (
+    LeafStats,
+    Stats,
+    input_statistics,
+    mean_statistics,
+    merge_statistics,
+)
+from wfm_jax.compress.shrink import kept_units, shrink, shrink_scales
+from wfm_jax.compress.structured import UnitState, prune_units
 from wfm_jax.compress.surrogate import straight_through
 from wfm_jax.compress.transform import Transform, chain, identity, matching
 from wfm_jax.compress.uniform import (
@@ -56,35 +69,52 @@ __all__ = [
     "AdapterSize",
     "Adapters",
     "Bound",
+    "Coupling",
     "Factors",
     "HalfState",
+    "LeafStats",
+    "LowRankState",
     "Merged",
+    "Part",
     "PruneState",
     "QuantizeState",
+    "Stats",
     "Transform",
+    "UnitState",
     "absmax_scale",
     "auto_scale",
     "blend",
     "chain",
     "dequantize",
+    "factorise",
     "fake_quant",
     "flatten",
+    "gather_statistics",
     "global_keep_masks",
+    "gradient_statistics",
     "identity",
+    "input_statistics",
     "keep_mask",
+    "kept_units",
     "lora_apply",
     "lora_init",
     "lora_merge",
     "lora_size",
     "lora_unmerge",
+    "low_rank",
     "magnitude_prune",
     "matches",
     "matching",
+    "mean_statistics",
+    "merge_statistics",
     "mse_scale",
     "percentile_scale",
+    "prune_units",
     "quantize",
     "quantize_integers",
     "select",
+    "shrink",
+    "shrink_scales",
     "softened_bernoulli_kl",
     "softened_kl",
     "sparsity_achieved",
