@@ -9,6 +9,7 @@ of arrays with string names (``block_0/attention/query/kernel``), every kernel `
 
 from wfm_jax.model.batches import Batch, sample_batch, to_batch
 from wfm_jax.model.config import PRESETS, ModelConfig, from_dict, preset, smaller, to_dict
+from wfm_jax.model.couplings import couplings, shrink_model, shrunk_config
 from wfm_jax.model.model import build, param_shapes
 from wfm_jax.model.outputs import Outputs, bit_llrs
 from wfm_jax.model.student import start_smaller
@@ -22,11 +23,14 @@ __all__ = [
     "Outputs",
     "bit_llrs",
     "build",
+    "couplings",
     "from_dict",
     "param_shapes",
     "prepare",
     "preset",
     "sample_batch",
+    "shrink_model",
+    "shrunk_config",
     "smaller",
     "start_smaller",
     "to_batch",

@@ -16,9 +16,9 @@ class ModelConfig:
     Attributes:
         link: geometry of the frames it reads.
         d_model: width of the residual stream.
-        heads: attention heads of each layer; its length is the number of layers.
+        heads: attention heads of each layer, 0 for none; its length is the number of layers.
         head_dim: width of one head.
-        mlp_widths: hidden neurons of each layer's MLP.
+        mlp_widths: hidden neurons of each layer's MLP, 0 for none.
         views: the views it reads, of ``grid``, ``csi``, ``spectrogram``, ``iq``.
         patch_subcarriers: subcarriers of a token of the frequency-aligned views (grid, csi,
             spectrogram); a token spans the whole frame in time.
@@ -42,6 +42,12 @@ class ModelConfig:
             raise ValueError(
                 f"heads and mlp_widths need one entry per layer, got {len(self.heads)} and "
                 f"{len(self.mlp_widths)}"
+            )
+        layers = zip(self.heads, self.mlp_widths, strict=True)
+        if any(min(layer) < 0 or max(layer) == 0 for layer in layers):
+            raise ValueError(
+                f"heads and mlp_widths must be at least 0, and not both 0 in one layer, got "
+                f"{self.heads} and {self.mlp_widths}"
             )
         unknown = set(self.views) - set(VIEWS)
         if unknown or not self.views or len(set(self.views)) < len(self.views):
@@ -147,5 +153,5 @@ def smaller(config: ModelConfig) -> ModelConfig:
     return dataclasses.replace(
         config,
         heads=tuple(config.heads[i] for i in keep),
-        mlp_widths=tuple(max(1, config.mlp_widths[i] // 2) for i in keep),
+        mlp_widths=tuple(max(min(1, n), n // 2) for n in config.mlp_widths[::2]),
     )

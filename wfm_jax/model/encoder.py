@@ -50,17 +50,23 @@ class MLP(nnx.Module):
 
 
 class Block(nnx.Module):
-    """x + attention(norm(x)), then x + mlp(norm(x))."""
+    """x + attention(norm(x)), then x + mlp(norm(x)); without heads or neurons no such branch."""
 
     def __init__(
         self, config: ModelConfig, layer: int, *, dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs
     ):
         d, heads, width = config.d_model, config.heads[layer], config.mlp_widths[layer]
-        self.attention_norm = nnx.LayerNorm(d, rngs=rngs)
-        self.attention = Attention(d, heads, config.head_dim, dtype=dtype, rngs=rngs)
-        self.mlp_norm = nnx.LayerNorm(d, rngs=rngs)
-        self.mlp = MLP(d, width, dtype=dtype, rngs=rngs)
+        self.has_attention, self.has_mlp = heads > 0, width > 0
+        if self.has_attention:
+            self.attention_norm = nnx.LayerNorm(d, rngs=rngs)
+            self.attention = Attention(d, heads, config.head_dim, dtype=dtype, rngs=rngs)
+        if self.has_mlp:
+            self.mlp_norm = nnx.LayerNorm(d, rngs=rngs)
+            self.mlp = MLP(d, width, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: jax.Array, n_tokens: int) -> jax.Array:
-        x = x + self.attention(self.attention_norm(x), n_tokens).astype(x.dtype)
-        return x + self.mlp(self.mlp_norm(x)).astype(x.dtype)
+        if self.has_attention:
+            x = x + self.attention(self.attention_norm(x), n_tokens).astype(x.dtype)
+        if self.has_mlp:
+            x = x + self.mlp(self.mlp_norm(x)).astype(x.dtype)
+        return x

@@ -25,7 +25,9 @@ def start_smaller(teacher: ModelConfig, student: ModelConfig, params: Params) ->
     kept = {k: v for k, v in params.items() if not k.startswith("block_")}
     for i, layer in enumerate(range(0, teacher.n_layers, 2)):
         block = params[f"block_{layer}"]
-        kept[f"block_{i}"] = {**block, "mlp": _largest(block["mlp"], student.mlp_widths[i])}
+        if student.mlp_widths[i]:
+            block = {**block, "mlp": _largest(block["mlp"], student.mlp_widths[i])}
+        kept[f"block_{i}"] = block
     return kept
 
 
