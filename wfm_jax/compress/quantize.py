@@ -79,7 +79,7 @@ def quantize(
     if min_bits is not None:
         check_bits(min_bits, "min_bits")
         bits = jnp.maximum(bits, min_bits)
-    rule = _scale_rule(scale)
+    rule = scale_rule(scale)
 
     def calibrate(w, b):
         return rule(w, b, group_size=group_size, bound=bound)
@@ -119,7 +119,8 @@ def kernels(params: Params) -> dict[str, jax.Array]:
     }
 
 
-def _scale_rule(scale: str | ScaleRule) -> ScaleRule:
+def scale_rule(scale: str | ScaleRule) -> ScaleRule:
+    """Returns the function that a name of `quantize` stands for; raises ValueError."""
     match scale:
         case "auto":
             return auto_scale
