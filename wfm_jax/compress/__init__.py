@@ -26,6 +26,15 @@ layer library.
 
 from wfm_jax.compress.couplings import Coupling, Part
 from wfm_jax.compress.distill import blend, softened_bernoulli_kl, softened_kl, squared_error
+from wfm_jax.compress.distributions import (
+    Distribution,
+    erk,
+    globally,
+    per_layer,
+    per_output,
+    uniformly,
+)
+from wfm_jax.compress.erk import erk_kept
 from wfm_jax.compress.gather import gather_statistics
 from wfm_jax.compress.gradients import gradient_statistics
 from wfm_jax.compress.half import HalfState, store_half
@@ -43,9 +52,12 @@ from wfm_jax.compress.lora import (
 from wfm_jax.compress.low_rank import LowRankState, factorise, low_rank
 from wfm_jax.compress.masks import global_keep_masks, keep_mask, uniform_keep_masks
 from wfm_jax.compress.paths import flatten, matches, select, unflatten
-from wfm_jax.compress.prune import PruneState, magnitude_prune, sparsity_achieved
+from wfm_jax.compress.prune import PruneState, magnitude_prune, prune, sparsity_achieved
 from wfm_jax.compress.quantize import QuantizeState, auto_scale, quantize
 from wfm_jax.compress.scales import mse_scale, percentile_scale
+from wfm_jax.compress.schedule import cubic_sparsity
+from wfm_jax.compress.scores import Score, magnitude, random_score, taylor, wanda
+from wfm_jax.compress.shrink import kept_units, shrink, shrink_scales
 from wfm_jax.compress.statistics import (
     LeafStats,
     Stats,
@@ -53,8 +65,8 @@ from wfm_jax.compress.statistics import (
     mean_statistics,
     merge_statistics,
 )
-from wfm_jax.compress.shrink import kept_units, shrink, shrink_scales
 from wfm_jax.compress.structured import UnitState, prune_units
+from wfm_jax.compress.structures import NM, Blocks, Inputs, Outputs, Structure, Unstructured
 from wfm_jax.compress.surrogate import straight_through
 from wfm_jax.compress.transform import Transform, chain, identity, matching
 from wfm_jax.compress.uniform import (
@@ -66,31 +78,43 @@ from wfm_jax.compress.uniform import (
 )
 
 __all__ = [
+    "NM",
     "AdapterSize",
     "Adapters",
+    "Blocks",
     "Bound",
     "Coupling",
+    "Distribution",
     "Factors",
     "HalfState",
+    "Inputs",
     "LeafStats",
     "LowRankState",
     "Merged",
+    "Outputs",
     "Part",
     "PruneState",
     "QuantizeState",
+    "Score",
     "Stats",
+    "Structure",
     "Transform",
     "UnitState",
+    "Unstructured",
     "absmax_scale",
     "auto_scale",
     "blend",
     "chain",
+    "cubic_sparsity",
     "dequantize",
+    "erk",
+    "erk_kept",
     "factorise",
     "fake_quant",
     "flatten",
     "gather_statistics",
     "global_keep_masks",
+    "globally",
     "gradient_statistics",
     "identity",
     "input_statistics",
@@ -102,16 +126,21 @@ __all__ = [
     "lora_size",
     "lora_unmerge",
     "low_rank",
+    "magnitude",
     "magnitude_prune",
     "matches",
     "matching",
     "mean_statistics",
     "merge_statistics",
     "mse_scale",
+    "per_layer",
+    "per_output",
     "percentile_scale",
+    "prune",
     "prune_units",
     "quantize",
     "quantize_integers",
+    "random_score",
     "select",
     "shrink",
     "shrink_scales",
@@ -121,6 +150,9 @@ __all__ = [
     "squared_error",
     "store_half",
     "straight_through",
+    "taylor",
     "unflatten",
     "uniform_keep_masks",
+    "uniformly",
+    "wanda",
 ]

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
@@ -26,3 +28,12 @@ def check_number(name: str, x: Any, allowed: Callable[[Any], Any], wanted: str) 
     value = np.asarray(x)
     if value.shape != () or not allowed(value):
         raise ValueError(f"{name} must be {wanted}, got {x}")
+
+
+def check_no_nan(name: str, x: Any) -> None:
+    """Raises ValueError if ``x`` has a value that holds NaN."""
+    if is_traced(x):
+        return
+    with jax.ensure_compile_time_eval():  # a concrete array may be met while others are traced
+        if bool(jnp.any(jnp.isnan(x))):
+            raise ValueError(f"{name} holds NaN")

@@ -33,16 +33,67 @@ def keep_mask(scores: ArrayLike, sparsity: ArrayLike, *, key: jax.Array | None =
       ValueError: if a concrete ``sparsity`` is no scalar or outside [0, 1).
     """
     check_sparsity(sparsity)
+    return keep_largest(scores, share_of(sparsity, jnp.size(scores)), key=key)
+
+
+def keep_largest(
+    scores: ArrayLike, removed: ArrayLike, *, key: jax.Array | None = None
+) -> jax.Array:
+    """Returns the mask that removes a given number of the smallest scores.
+
+    Args:
+      scores: see `keep_mask`.
+      removed: int32 scalar, how many go; may be traced. Beyond the size, all go.
+      key: breaks ties; see `keep_mask`.
+
+    Returns:
+      Boolean array of the shape of ``scores``.
+    """
     flat = jnp.ravel(scores)
     position = jax.lax.iota(jnp.int32, flat.size)
-    removed = jnp.round(jnp.asarray(sparsity, jnp.float32) * flat.size).astype(jnp.int32)
-    if key is None:
-        _, order = jax.lax.sort((flat, position), num_keys=1)
-    else:
-        tie_break = jax.random.bits(key, flat.shape)
-        _, _, order = jax.lax.sort((flat, tie_break, position), num_keys=2)
+    order = ascending(flat, key=key)
     keep = jnp.zeros(flat.shape, bool).at[order].set(position >= removed, unique_indices=True)
     return keep.reshape(jnp.shape(scores))
+
+
+def keep_largest_along(
+    scores: ArrayLike, removed: ArrayLike, axis: int, *, key: jax.Array | None = None
+) -> jax.Array:
+    """Removes the same number of the smallest scores from every line along an axis.
+
+    Args:
+      scores, key: see `keep_mask`.
+      removed: int32 scalar, how many entries of each line go; may be traced.
+      axis: the axis whose entries are ranked against each other.
+
+    Returns:
+      Boolean array of the shape of ``scores``.
+    """
+    lines = jnp.moveaxis(jnp.asarray(scores), axis, -1)
+    rank = jnp.argsort(ascending(lines, key=key), axis=-1)
+    return jnp.moveaxis(rank >= removed, -1, axis)
+
+
+def ascending(scores: jax.Array, *, key: jax.Array | None = None) -> jax.Array:
+    """Returns the indices that sort the last axis, smallest first, NaN last.
+
+    Args:
+      scores: real array of one or more axes.
+      key: puts equal scores in random order; without it they stay in theirs.
+
+    Returns:
+      int32 of the shape of ``scores``.
+    """
+    position = jax.lax.broadcasted_iota(jnp.int32, scores.shape, scores.ndim - 1)
+    if key is None:
+        return jax.lax.sort((scores, position), num_keys=1)[-1]
+    tie_break = jax.random.bits(key, scores.shape)
+    return jax.lax.sort((scores, tie_break, position), num_keys=2)[-1]
+
+
+def share_of(sparsity: ArrayLike, size: int) -> jax.Array:
+    """Returns ``round(sparsity * size)`` as int32: product and rounding in float32."""
+    return jnp.round(jnp.asarray(sparsity, jnp.float32) * size).astype(jnp.int32)
 
 
 def global_keep_masks(scores: Any, sparsity: ArrayLike, *, key: jax.Array | None = None) -> Any:
@@ -85,6 +136,10 @@ def uniform_keep_masks(scores: Any, sparsity: ArrayLike, *, key: jax.Array | Non
     )
 
 
-def check_sparsity(sparsity: ArrayLike) -> None:
-    """Raises ValueError for a concrete sparsity that is no scalar in [0, 1)."""
-    check_number("sparsity", sparsity, lambda s: 0 <= s < 1, "one number in [0, 1)")
+def check_sparsity(sparsity: ArrayLike | None) -> ArrayLike:
+    """Returns a sparsity; raises ValueError for a concrete one that is no scalar in [0, 1)."""
+    wanted = "one number in [0, 1)"
+    if sparsity is None:
+        raise ValueError(f"sparsity must be {wanted}, got None")
+    check_number("sparsity", sparsity, lambda s: 0 <= s < 1, wanted)
+    return sparsity
