@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from wfm_jax.compress.checks import check_number, is_traced
+from wfm_jax.compress.checks import check_no_nan, check_number
 from wfm_jax.compress.lora import Factors
 from wfm_jax.compress.paths import flatten, unflatten
 from wfm_jax.compress.transform import Params, Transform
@@ -82,8 +82,7 @@ def low_rank(share: ArrayLike | None = None, *, energy: ArrayLike | None = None)
         return jnp.where(rank > most, full, rank)
 
     def decide(path: str, w: jax.Array) -> tuple[jax.Array, jax.Array]:
-        if not is_traced(w) and bool(jnp.any(jnp.isnan(w))):
-            raise ValueError(f"params[{path!r}] holds NaN")
+        check_no_nan(f"params[{path!r}]", w)
         left, singular, right = jnp.linalg.svd(as_float(w), full_matrices=False)
         rank, most = rank_of(w.shape, singular), _most(w.shape)
         vectors = left[:, :most] if _from_inputs(w.shape) else right[:most].T

@@ -20,7 +20,7 @@ Array([ True, False, False,  True], dtype=bool)
 Array([1., 0., 0., 1.], dtype=float32)
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -28,14 +28,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from wfm_jax.compress.checks import is_traced
+from wfm_jax.compress.checks import check_no_nan
 from wfm_jax.compress.couplings import Coupling, axis_masks, check_couplings
 from wfm_jax.compress.masks import check_sparsity, global_keep_masks, keep_mask
 from wfm_jax.compress.paths import unflatten
+from wfm_jax.compress.scores import Score
 from wfm_jax.compress.transform import Transform
-
-WeightScore = Callable[[jax.Array, Any, jax.Array], jax.Array]
-"""``score(w, stats, key)``: scores of the shape of ``w``, larger means more worth keeping."""
 
 
 class UnitState(NamedTuple):
@@ -57,7 +55,7 @@ def prune_units(
     sparsity: ArrayLike,
     couplings: Iterable[Coupling],
     *,
-    score: WeightScore | None = None,
+    score: Score | None = None,
     distribution: Literal["global", "uniform"] = "global",
 ) -> Transform:
     """Removes the given fraction of the units, those of smallest score.
@@ -77,7 +75,7 @@ def prune_units(
         may be traced. Exactly ``round(sparsity * units)`` go of every ranking, or as many as
         `Coupling.least` allows; one unit always stays.
       couplings: what shrinks together; all must name leaves of the parameters.
-      score: scores weights, given the leaf's statistics (or ``None``) and a key of its own.
+      score: scores weights, as in `wfm_jax.compress.scores`; ``None`` for their squares.
       distribution: ``"global"`` ranks all couplings of a kind together, ``"uniform"`` each by
         itself (and so never removes the only unit of one).
 
@@ -134,7 +132,7 @@ def _by_kind(couplings: Iterable[Coupling]) -> list[list[Coupling]]:
 def _unit_scores(
     leaves: Mapping[str, jax.Array],
     couplings: Iterable[Coupling],
-    score: WeightScore | None,
+    score: Score | None,
     stats: Mapping[str, Any],
     key: jax.Array,
 ) -> dict[str, jax.Array]:
@@ -143,8 +141,7 @@ def _unit_scores(
     of_weights = {}
     keys = jax.random.split(key, max(len(kernels), 1))
     for own_key, (path, w) in zip(keys, kernels.items(), strict=False):
-        if not is_traced(w) and bool(jnp.any(jnp.isnan(w))):
-            raise ValueError(f"params[{path!r}] holds NaN")
+        check_no_nan(f"params[{path!r}]", w)
         if score is None:
             of_weights[path] = jnp.square(w.astype(jnp.float32))
         else:
