@@ -24,6 +24,8 @@ low-rank adapters (`lora_init`, `lora_apply`) and chosen leaves (`select`). Noth
 layer library.
 """
 
+from wfm_jax.compress.awq import AWQResult, awq
+from wfm_jax.compress.awq_transform import AWQState, awq_quantize
 from wfm_jax.compress.couplings import Coupling, Part
 from wfm_jax.compress.distill import blend, softened_bernoulli_kl, softened_kl, squared_error
 from wfm_jax.compress.distributions import (
@@ -36,6 +38,8 @@ from wfm_jax.compress.distributions import (
 )
 from wfm_jax.compress.erk import erk_kept
 from wfm_jax.compress.gather import gather_statistics
+from wfm_jax.compress.gptq import GPTQResult, gptq, gptq_with_report
+from wfm_jax.compress.gptq_transform import GPTQState, gptq_quantize
 from wfm_jax.compress.gradients import gradient_statistics
 from wfm_jax.compress.half import HalfState, store_half
 from wfm_jax.compress.lora import (
@@ -79,6 +83,8 @@ from wfm_jax.compress.uniform import (
 
 __all__ = [
     "NM",
+    "AWQResult",
+    "AWQState",
     "AdapterSize",
     "Adapters",
     "Blocks",
@@ -86,6 +92,8 @@ __all__ = [
     "Coupling",
     "Distribution",
     "Factors",
+    "GPTQResult",
+    "GPTQState",
     "HalfState",
     "Inputs",
     "LeafStats",
@@ -103,6 +111,8 @@ __all__ = [
     "Unstructured",
     "absmax_scale",
     "auto_scale",
+    "awq",
+    "awq_quantize",
     "blend",
     "chain",
     "cubic_sparsity",
@@ -115,6 +125,9 @@ __all__ = [
     "gather_statistics",
     "global_keep_masks",
     "globally",
+    "gptq",
+    "gptq_quantize",
+    "gptq_with_report",
     "gradient_statistics",
     "identity",
     "input_statistics",
