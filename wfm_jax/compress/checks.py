@@ -31,7 +31,7 @@ def check_number(name: str, x: Any, allowed: Callable[[Any], Any], wanted: str) 
 
 
 def check_no_nan(name: str, x: Any) -> None:
-    """Raises ValueError if ``x`` has a value that holds NaN."""
+    """Raises ValueError if ``x`` has a value that holds NaN; ``name`` says what it is."""
     if is_traced(x):
         return
     with jax.ensure_compile_time_eval():  # a concrete array may be met while others are traced

@@ -173,14 +173,15 @@ def _by_path(
     sparsities: Mapping[Pattern, ArrayLike] | ArrayLike, scores: Arrays
 ) -> Mapping[str, ArrayLike]:
     if not isinstance(sparsities, Mapping):
-        if jnp.shape(sparsities) != (len(scores),):
+        values = jnp.asarray(sparsities)
+        if values.shape != (len(scores),):
             raise ValueError(
                 f"per_layer needs one sparsity for each of {len(scores)} tensors, got an array of "
-                f"shape {jnp.shape(sparsities)}"
+                f"shape {values.shape}"
             )
         if not is_traced(sparsities) and not np.all(_is_sparsity(np.asarray(sparsities))):
             raise ValueError(f"sparsities must be numbers in [0, 1), got {sparsities}")
-        return dict(zip(scores, jnp.asarray(sparsities), strict=True))
+        return dict(zip(scores, values, strict=True))
     found: dict[str, ArrayLike] = {}
     for pattern, sparsity in sparsities.items():
         check_number(f"sparsity of {pattern!r}", sparsity, _is_sparsity, "one number in [0, 1)")

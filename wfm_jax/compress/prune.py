@@ -162,7 +162,7 @@ def _scores(score: Score, leaves, stats, key: jax.Array) -> dict[str, jax.Array]
             scores[path] = score(w, stats.get(path), own_key)
         except ValueError as error:
             raise ValueError(f"params[{path!r}]: {error}") from error
-        check_no_nan(f"the scores of params[{path!r}]", scores[path])
+        check_no_nan(f"the score of params[{path!r}]", scores[path])
     return scores
 
 
