@@ -10,12 +10,25 @@ from flax import nnx
 from flax.core import FrozenDict
 
 from wfm_jax.compress import (
+    NM,
+    Blocks,
+    LeafStats,
+    Outputs,
+    Transform,
     chain,
+    erk,
+    flatten,
     identity,
     magnitude_prune,
     matching,
+    per_layer,
+    per_output,
+    prune,
     quantize,
+    random_score,
     store_half,
+    taylor,
+    wanda,
 )
 
 KEY = jax.random.key(21)
@@ -27,9 +40,36 @@ def bits(x):
     return jnp.array([2, 4, 32])[(2 * x).astype(jnp.int32)]
 
 
+def fed(transform):
+    """The transform, given statistics of every leaf."""
+
+    def stats_of(w):
+        power = 1 + jnp.arange(w.shape[0]) % 3.0
+        gradient = jnp.arange(1.0, w.size + 1).reshape(w.shape)
+        return LeafStats(jnp.float32(5), jnp.diag(power), jnp.sqrt(power), gradient)
+
+    def update(params, state, stats=None):
+        assert stats is None
+        return transform.update(params, state, {p: stats_of(w) for p, w in flatten(params).items()})
+
+    return Transform(transform.init, update, transform.apply)
+
+
 TRANSFORMS = {
     "identity": lambda x: identity(),
     "magnitude_prune": lambda x: magnitude_prune(0.9 * x, distribution="uniform"),
+    "prune_blocks": lambda x: matching(
+        "*kernel", prune(0.9 * x, score=random_score, distribution=erk, structure=Blocks(4, 3))
+    ),
+    "prune_2_of_4": lambda x: fed(
+        matching("*kernel", prune(None, score=wanda, structure=NM(2, 4)))
+    ),
+    "prune_per_output": lambda x: fed(
+        matching("*kernel", prune(0.9 * x, score=taylor, distribution=per_output))
+    ),
+    "prune_outputs": lambda x: matching(
+        "*kernel", prune(None, distribution=per_layer({"*": 0.9 * x}), structure=Outputs())
+    ),
     "quantize": lambda x: quantize(bits(x), bound="half_step", group_size=4, min_bits=3),
     "store_half": lambda x: store_half(),
     "chain": lambda x: chain(
