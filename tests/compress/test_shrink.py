@@ -1,5 +1,7 @@
 """What is cut out computes what was masked."""
 
+import functools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -26,6 +28,7 @@ X = jnp.asarray(np.random.default_rng(9).normal(size=(7, 6)), jnp.float32)
 BOTH = (HEADS, NEURONS)
 
 
+@functools.partial(jax.jit, static_argnums=1)
 def masks(sparsity, couplings):
     method = prune_units(sparsity, couplings)
     state = method.update(params(), method.init(params(), key=KEY))[1]

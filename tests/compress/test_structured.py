@@ -1,5 +1,7 @@
 """Whole units go: exact counts, scores by brute force, and what stays in any case."""
 
+import functools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -23,9 +25,14 @@ KEY = jax.random.key(8)
 BOTH = (HEADS, NEURONS)
 
 
-def pruned(sparsity, couplings=BOTH, given=None, key=KEY, **settings):
+def pruned(sparsity, couplings=BOTH, given=None, key=KEY, distribution="global"):
     given = params() if given is None else given
-    method = prune_units(sparsity, couplings, **settings)
+    return update(sparsity, given, key, tuple(couplings), distribution)
+
+
+@functools.partial(jax.jit, static_argnums=(3, 4))
+def update(sparsity, given, key, couplings, distribution):
+    method = prune_units(sparsity, couplings, distribution=distribution)
     return method.update(given, method.init(given, key=key))[1]
 
 
@@ -202,7 +209,7 @@ def test_no_gradient_reaches_a_removed_unit():
 
 
 @pytest.mark.parametrize("distribution", ["global", "uniform"])
-def test_jit_and_vmap_over_sparsities_equal_the_loop(distribution):
+def test_jit_and_vmap_over_sparsities_equal_the_loop_and_plain_calls(distribution):
     sparsities = jnp.array([0.0, 0.3, 0.5, 0.95])
 
     def state(sparsity):
@@ -212,6 +219,9 @@ def test_jit_and_vmap_over_sparsities_equal_the_loop(distribution):
     for i, sparsity in enumerate(sparsities):
         one = jax.tree.map(lambda leaf, i=i: leaf[i], many)
         chex.assert_trees_all_equal(one, state(float(sparsity)))
+    method = prune_units(0.5, ALL, distribution=distribution)
+    plain = method.update(params(), method.init(params(), key=KEY))[1]
+    chex.assert_trees_all_equal(plain._replace(key=0), state(0.5))
 
 
 def test_works_in_a_chain_and_behind_a_pattern():
