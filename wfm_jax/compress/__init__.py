@@ -24,8 +24,25 @@ low-rank adapters (`lora_init`, `lora_apply`) and chosen leaves (`select`). Noth
 layer library.
 """
 
+from wfm_jax.compress.activations import ActivationRange, dynamic_range, fake_quant_activation
+from wfm_jax.compress.affine import (
+    AffineGrid,
+    affine_grid,
+    dequantize_affine,
+    fake_quant_affine,
+    min_max_grid,
+    quantize_integers_affine,
+)
 from wfm_jax.compress.awq import AWQResult, awq
 from wfm_jax.compress.awq_transform import AWQState, awq_quantize
+from wfm_jax.compress.calibrate import (
+    RangeRule,
+    calibrate,
+    entropy_range,
+    min_max_range,
+    mse_range,
+    percentile_range,
+)
 from wfm_jax.compress.couplings import Coupling, Part
 from wfm_jax.compress.distill import blend, softened_bernoulli_kl, softened_kl, squared_error
 from wfm_jax.compress.distributions import (
@@ -36,12 +53,15 @@ from wfm_jax.compress.distributions import (
     per_output,
     uniformly,
 )
+from wfm_jax.compress.dynamic_map import Codes8
 from wfm_jax.compress.erk import erk_kept
 from wfm_jax.compress.gather import gather_statistics
+from wfm_jax.compress.gguf_blocks import Q8_0, q8_0_dequantize, q8_0_quantize
 from wfm_jax.compress.gptq import GPTQResult, gptq, gptq_with_report
 from wfm_jax.compress.gptq_transform import GPTQState, gptq_quantize
 from wfm_jax.compress.gradients import gradient_statistics
 from wfm_jax.compress.half import HalfState, store_half
+from wfm_jax.compress.learned_scale import lsq_apply, lsq_fake_quant, lsq_init, lsq_scale
 from wfm_jax.compress.lora import (
     Adapters,
     AdapterSize,
@@ -55,9 +75,12 @@ from wfm_jax.compress.lora import (
 )
 from wfm_jax.compress.low_rank import LowRankState, factorise, low_rank
 from wfm_jax.compress.masks import global_keep_masks, keep_mask, uniform_keep_masks
+from wfm_jax.compress.nf4 import NF4, NF4State, QuantizedAbsmax, nf4, nf4_dequantize, nf4_quantize
+from wfm_jax.compress.observe import Observed, merge_observed, observe, observe_nothing
 from wfm_jax.compress.paths import flatten, matches, select, unflatten
 from wfm_jax.compress.prune import PruneState, magnitude_prune, prune, sparsity_achieved
 from wfm_jax.compress.quantize import QuantizeState, auto_scale, quantize
+from wfm_jax.compress.quantize_affine import AffineState, quantize_affine
 from wfm_jax.compress.scales import mse_scale, percentile_scale
 from wfm_jax.compress.schedule import cubic_sparsity
 from wfm_jax.compress.scores import Score, magnitude, random_score, taylor, wanda
@@ -82,13 +105,19 @@ from wfm_jax.compress.uniform import (
 )
 
 __all__ = [
+    "NF4",
     "NM",
+    "Q8_0",
     "AWQResult",
     "AWQState",
+    "ActivationRange",
     "AdapterSize",
     "Adapters",
+    "AffineGrid",
+    "AffineState",
     "Blocks",
     "Bound",
+    "Codes8",
     "Coupling",
     "Distribution",
     "Factors",
@@ -99,10 +128,14 @@ __all__ = [
     "LeafStats",
     "LowRankState",
     "Merged",
+    "NF4State",
+    "Observed",
     "Outputs",
     "Part",
     "PruneState",
     "QuantizeState",
+    "QuantizedAbsmax",
+    "RangeRule",
     "Score",
     "Stats",
     "Structure",
@@ -110,17 +143,24 @@ __all__ = [
     "UnitState",
     "Unstructured",
     "absmax_scale",
+    "affine_grid",
     "auto_scale",
     "awq",
     "awq_quantize",
     "blend",
+    "calibrate",
     "chain",
     "cubic_sparsity",
     "dequantize",
+    "dequantize_affine",
+    "dynamic_range",
+    "entropy_range",
     "erk",
     "erk_kept",
     "factorise",
     "fake_quant",
+    "fake_quant_activation",
+    "fake_quant_affine",
     "flatten",
     "gather_statistics",
     "global_keep_masks",
@@ -139,20 +179,38 @@ __all__ = [
     "lora_size",
     "lora_unmerge",
     "low_rank",
+    "lsq_apply",
+    "lsq_fake_quant",
+    "lsq_init",
+    "lsq_scale",
     "magnitude",
     "magnitude_prune",
     "matches",
     "matching",
     "mean_statistics",
+    "merge_observed",
     "merge_statistics",
+    "min_max_grid",
+    "min_max_range",
+    "mse_range",
     "mse_scale",
+    "nf4",
+    "nf4_dequantize",
+    "nf4_quantize",
+    "observe",
+    "observe_nothing",
     "per_layer",
     "per_output",
+    "percentile_range",
     "percentile_scale",
     "prune",
     "prune_units",
+    "q8_0_dequantize",
+    "q8_0_quantize",
     "quantize",
+    "quantize_affine",
     "quantize_integers",
+    "quantize_integers_affine",
     "random_score",
     "select",
     "shrink",
