@@ -1,4 +1,4 @@
-from functools import cache
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -52,14 +52,17 @@ def test_of_weights_global_and_uniform_are_the_plain_masks(ours, plain):
     assert all(bool((masks[p] == expected[p]).all()) for p in SHAPES)
 
 
-@cache
+@partial(jax.jit, static_argnums=0)
+def masks_of(distribution, scores, sparsities):
+    def masks(sparsity):
+        return distribution(scores, sparsity, shapes=SHAPES, key=KEY)
+
+    return jax.vmap(masks)(sparsities)
+
+
 def over_sparsities(distribution, kind):
     """Masks at all SPARSITIES, in one program, as NumPy arrays."""
-    return jax.device_get(jax.jit(jax.vmap(lambda x: call(distribution, kind, x)))(SPARSITIES))
-
-
-def call(distribution, kind, sparsity):
-    return distribution(KINDS[kind], sparsity, shapes=SHAPES, key=KEY)
+    return jax.device_get(masks_of(distribution, KINDS[kind], SPARSITIES))
 
 
 def each_count(distribution, kind):
@@ -75,7 +78,7 @@ def test_global_is_exact_in_total(kind):
         assert sum(counts.values()) == round(sparsity * TOTAL)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@of_weights
 def test_uniform_is_exact_in_every_tensor(kind):
     for sparsity, counts in each_count(uniformly, kind):
         assert counts == {p: round(sparsity * s.size) for p, s in KINDS[kind].items()}
@@ -124,7 +127,7 @@ def test_erk_of_equal_units_is_exact_in_total():
 @each_distribution
 def test_a_concrete_sparsity_gives_the_masks_of_a_traced_one(distribution):
     many = over_sparsities(distribution, "distinct")
-    one = call(distribution, "distinct", 0.3)
+    one = distribution(SCORES, 0.3, shapes=SHAPES, key=KEY)
     assert all(bool((many[path][1] == one[path]).all()) for path in SHAPES)
 
 
