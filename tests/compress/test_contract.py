@@ -17,9 +17,11 @@ from wfm_jax.compress import (
     Outputs,
     Part,
     Transform,
+    awq_quantize,
     chain,
     erk,
     flatten,
+    gptq_quantize,
     identity,
     low_rank,
     magnitude_prune,
@@ -50,7 +52,7 @@ def fed(transform):
     def stats_of(w):
         power = 1 + jnp.arange(w.shape[0]) % 3.0
         gradient = jnp.arange(1.0, w.size + 1).reshape(w.shape)
-        return LeafStats(jnp.float32(5), jnp.diag(power), jnp.sqrt(power), gradient)
+        return LeafStats(jnp.float32(5), jnp.diag(power) + 0.5, jnp.sqrt(power), gradient)
 
     def update(params, state, stats=None):
         assert stats is None
@@ -91,6 +93,11 @@ TRANSFORMS = {
         "*kernel", prune(None, distribution=per_layer({"*": 0.9 * x}), structure=Outputs())
     ),
     "quantize": lambda x: quantize(bits(x), bound="half_step", group_size=4, min_bits=3),
+    "gptq": lambda x: fed(gptq_quantize(bits(x), group_size=4, min_bits=3, scale="absmax")),
+    "awq": lambda x: fed(awq_quantize(bits(x), bound="half_step", group_size=4)),
+    "prune_gptq": lambda x: fed(
+        chain(magnitude_prune(0.9 * x), gptq_quantize(bits(x), scale="absmax"))
+    ),
     "store_half": lambda x: store_half(),
     "prune_units": lambda x: on_outputs(lambda couplings: prune_units(0.9 * x, couplings)),
     "low_rank": lambda x: low_rank(1 - 0.9 * x),
