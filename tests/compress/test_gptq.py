@@ -131,6 +131,8 @@ def test_singular_moments_are_damped_and_that_is_reported():
         assert correlated.output_error(X[:5], W, found.weights) < nearest
     regular = gptq_with_report(W, H + 0.1 * jnp.diag(jnp.diag(H)), 3, damping=0.0)
     assert regular.damping == 0
+    strong = gptq_with_report(W, H, 3, damping=1e6)  # drowns all correlations
+    np.testing.assert_array_equal(strong.weights, fake_quant(W, 3))
 
 
 def test_inputs_that_were_always_zero():
@@ -188,7 +190,7 @@ def test_the_transform_replaces_kernels_and_leaves_the_rest():
 
 
 def test_within_matching_statistics_keep_their_full_names():
-    new, state = stage(matching("head/*", gptq_quantize(3)))
+    new, state = stage(matching("head/*", gptq_quantize(3, scale="absmax")))
     assert new["block"]["kernel"] is W
     assert set(state.scale) == {"head/kernel"}
 

@@ -51,14 +51,15 @@ def inverse_factor(second_moment: jax.Array, damping: ArrayLike) -> Damped:
         return jnp.linalg.cholesky((scaled + share * eye)[::-1, ::-1])[::-1, ::-1]
 
     def singular(attempt):
-        share, right = attempt
+        _, share, right = attempt
         return ~(jnp.min(jnp.square(jnp.diagonal(right))) > smallest) & (share < 1e3)
 
-    def again(attempt):
-        share = jnp.maximum(10 * attempt[0], 1e-6)
-        return share, factor(share)
+    def attempt_next(attempt):
+        share, _, _ = attempt
+        return jnp.maximum(10 * share, 1e-6), share, factor(share)
 
     share = jnp.asarray(damping, scaled.dtype)
-    share, right = jax.lax.while_loop(singular, again, (share, factor(share)))
+    none_yet = (share, jnp.zeros_like(share), jnp.zeros_like(scaled))
+    _, share, right = jax.lax.while_loop(singular, attempt_next, none_yet)
     upper = jax.scipy.linalg.solve_triangular(right, eye, lower=False)
     return Damped(upper, share, dead)
