@@ -18,6 +18,7 @@ of times the rounding error, and at 8 bits thousands.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -32,7 +33,7 @@ from wfm_jax.compress.uniform import check_bits
 RangeRule = Callable[[Observed], ActivationRange]
 """Such as `min_max_range`, or `mse_range` with its bits given (`functools.partial`)."""
 
-_RATIOS = np.exp2(-np.arange(49) / 8).astype(np.float32)
+_RATIOS = np.exp2(-np.arange(97) / 16).astype(np.float32)
 """The fractions of the observed extremes that `mse_range` tries, 1 to 1/64."""
 
 _N_THRESHOLDS = 128
@@ -97,7 +98,7 @@ def percentile_range(seen: Observed, *, percentile: ArrayLike = 99.99) -> Activa
     counts = _magnitudes(seen)
     beyond = jnp.cumsum(counts[::-1])[::-1]  # in this bin or farther out
     cut = jnp.sum(counts) * (1 - jnp.asarray(percentile, jnp.float32) / 100)
-    return _clipped(seen, jnp.sum(beyond > cut) * bin_width(seen))
+    return _clipped(min_max_range(seen), jnp.sum(beyond > cut) * bin_width(seen))
 
 
 def mse_range(seen: Observed, bits: ArrayLike, *, symmetric: bool = False) -> ActivationRange:
@@ -115,7 +116,14 @@ def mse_range(seen: Observed, bits: ArrayLike, *, symmetric: bool = False) -> Ac
       ValueError: as `min_max_range`, or for concrete bits other than 2 to 8, 16 or 32.
     """
     check_bits(bits)
-    low, high = min_max_range(seen)
+    return _least_squares(seen, min_max_range(seen), jnp.asarray(bits), symmetric)
+
+
+@partial(jax.jit, static_argnames="symmetric")
+def _least_squares(
+    seen: Observed, whole: ActivationRange, bits: jax.Array, symmetric: bool
+) -> ActivationRange:
+    low, high = whole
     x = bin_centers(seen)
     ratios = jnp.asarray(_RATIOS)
 
@@ -155,12 +163,19 @@ def entropy_range(seen: Observed, bits: ArrayLike, *, symmetric: bool = False) -
       ValueError: as `mse_range`.
     """
     check_bits(bits)
-    low, high = min_max_range(seen)
+    return _least_divergence(seen, min_max_range(seen), jnp.asarray(bits, jnp.float32), symmetric)
+
+
+@partial(jax.jit, static_argnames="symmetric")
+def _least_divergence(
+    seen: Observed, whole: ActivationRange, bits: jax.Array, symmetric: bool
+) -> ActivationRange:
+    low, high = whole
     counts, width = _magnitudes(seen), bin_width(seen)
     counts = counts.at[0].set(counts[1])
     bins = jnp.arange(counts.size)
     up_to = jnp.maximum(jax.lax.cummax(jnp.where(counts > 0, bins + 1, 0)), 1)  # the last with any
-    levels = jnp.exp2(jnp.clip(jnp.asarray(bits, jnp.float32), 2, 8))
+    levels = jnp.exp2(jnp.clip(bits, 2, 8))
 
     def divergence(n_bins):
         threshold = n_bins * width
@@ -180,7 +195,7 @@ def entropy_range(seen: Observed, bits: ArrayLike, *, symmetric: bool = False) -
     fewest = jnp.minimum(levels * (0.5 if symmetric else 1), used)
     tried = jnp.round(jnp.linspace(used, fewest, _N_THRESHOLDS)).astype(jnp.int32)
     n_bins = up_to[tried - 1]
-    return _clipped(seen, n_bins[jnp.nanargmin(jax.vmap(divergence)(n_bins))] * width)
+    return _clipped(whole, n_bins[jnp.nanargmin(jax.vmap(divergence)(n_bins))] * width)
 
 
 def _magnitudes(seen: Observed) -> jax.Array:
@@ -189,6 +204,5 @@ def _magnitudes(seen: Observed) -> jax.Array:
     return (seen.counts[half:] + seen.counts[half - 1 :: -1]).astype(jnp.float32)
 
 
-def _clipped(seen: Observed, threshold: jax.Array) -> ActivationRange:
-    low, high = min_max_range(seen)
-    return ActivationRange(jnp.maximum(low, -threshold), jnp.minimum(high, threshold))
+def _clipped(whole: ActivationRange, threshold: jax.Array) -> ActivationRange:
+    return ActivationRange(jnp.maximum(whole.low, -threshold), jnp.minimum(whole.high, threshold))
