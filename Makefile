@@ -39,7 +39,7 @@ test-slow: $(VENV)/.dev  ## the studies that take minutes
 	$(PYTEST) -m slow --ignore=tests/oracles
 
 test-oracles: $(VENV)/.oracles  ## against other libraries; fails, rather than skips, without them
-	@$(PY) -c 'from importlib.metadata import version as v; print("Sionna", v("sionna-no-rt"), "PyTorch", v("torch"))'
+	@$(PY) -c 'from importlib.metadata import version as v; print(*(f"{p} {v(p)}" for p in ("sionna-no-rt", "torch", "qwix", "bitsandbytes", "gguf")))'
 	$(PYTEST) tests/oracles
 
 test-all: test test-slow test-oracles  ## each test once

@@ -26,11 +26,13 @@ from wfm_jax.compress import (
     low_rank,
     magnitude_prune,
     matching,
+    nf4,
     per_layer,
     per_output,
     prune,
     prune_units,
     quantize,
+    quantize_affine,
     random_score,
     store_half,
     taylor,
@@ -93,6 +95,8 @@ TRANSFORMS = {
         "*kernel", prune(None, distribution=per_layer({"*": 0.9 * x}), structure=Outputs())
     ),
     "quantize": lambda x: quantize(bits(x), bound="half_step", group_size=4, min_bits=3),
+    "quantize_affine": lambda x: quantize_affine(bits(x), group_size=4, min_bits=3),
+    "nf4": lambda x: nf4(x > 0.2, block_size=16, double_quant=True),
     "gptq": lambda x: fed(gptq_quantize(bits(x), group_size=4, min_bits=3, scale="absmax")),
     "awq": lambda x: fed(awq_quantize(bits(x), bound="half_step", group_size=4)),
     "prune_gptq": lambda x: fed(

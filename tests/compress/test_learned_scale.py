@@ -4,10 +4,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import linen as nn
+from flax import nnx
 
 from wfm_jax.compress import (
     QuantizeState,
     fake_quant,
+    flatten,
     lsq_apply,
     lsq_fake_quant,
     lsq_init,
@@ -157,6 +160,30 @@ def test_apply_snaps_the_chosen_kernels_and_leaves_the_rest():
     )(PARAMS, scales)
     chex.assert_trees_all_equal_shapes_and_dtypes(grads, (PARAMS, scales))
     assert all(bool(jnp.any(g != 0)) for g in jax.tree.leaves(grads))
+
+
+def linen_params():
+    return nn.Sequential([nn.Dense(12), nn.LayerNorm()]).init(jax.random.key(0), W.T)
+
+
+def nnx_params():
+    rngs = nnx.Rngs(0)
+    return nnx.state(
+        nnx.Sequential(nnx.Linear(32, 12, rngs=rngs), nnx.LayerNorm(12, rngs=rngs)), nnx.Param
+    )
+
+
+@pytest.mark.parametrize("params", [linen_params(), nnx_params()], ids=["linen", "nnx"])
+def test_any_tree_of_parameters_will_do(params):
+    scales = lsq_init(params, "*kernel", 3)
+    seen = jax.jit(lsq_apply)(params, scales, 3)
+    assert jax.tree.structure(seen) == jax.tree.structure(params)
+    flat, snapped = flatten(params), flatten(seen)
+    (kernel,) = scales
+    for path, leaf in flat.items():
+        assert bool(jnp.all(snapped[path] == leaf)) == (path != kernel)
+    snapped_once = fake_quant(flat[kernel], 3, bound="half_step", scale=scales[kernel])
+    np.testing.assert_array_equal(snapped[kernel], snapped_once)
 
 
 def test_what_was_learnt_is_a_state_of_quantize():

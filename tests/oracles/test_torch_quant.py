@@ -95,7 +95,6 @@ def test_groups_are_equal_to_channels_of_their_own(bits):
 
 
 @pytest.mark.parametrize("low, high", [(-1.0, 3.0), (0.2, 3.0), (-5.0, -1.0), (-2.7, 0.31)])
-@pytest.mark.filterwarnings("ignore:.*torch.ao.quantization is deprecated.*:DeprecationWarning")
 def test_grids_are_those_of_their_observer(low, high):
     """At 8 bits: its types know no other number."""
     observers = pytest.importorskip("torch.ao.quantization")
