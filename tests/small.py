@@ -9,10 +9,6 @@ from wfm_jax.signal import link, ofdm
 from wfm_jax.signal.factory import FactoryHall
 from wfm_jax.signal.link import LinkConfig
 
-# Compiler options of the tests' programs. Not xla_backend_optimization_level 0: it compiles in some
-# 60 % of the time, and gave gradients that were not finite.
-QUICK: dict[str, str] = {}
-
 LINK = LinkConfig(
     n_symbols=4,
     n_subcarriers=16,

@@ -43,7 +43,7 @@ def call(monkeypatch, capsys, tmp_path, checkpoint):
         monkeypatch.setattr(sys, "argv", [*command, *arguments])
         with flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
             launch(adapt.main)
-        return ended.value.code, capsys.readouterr().err.strip().splitlines()
+        return ended.value.code or 0, capsys.readouterr().err.strip().splitlines()
 
     return run
 

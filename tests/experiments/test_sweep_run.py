@@ -7,13 +7,14 @@ import subprocess
 import sys
 import time
 
+import jax
 import pytest
 
+from tests import small
+from wfm_jax.model import build, preset
+from wfm_jax.train.model_files import save_teacher
+
 FLAGS = (
-    "--model=pico",
-    "--teacher_steps=40",
-    "--teacher_chunk_steps=10",
-    "--teacher_batch_size=8",
     "--pipelines=none,P-Q,P-Q-KD,Q-P-FT",
     "--operating_points=4:0.5,2:0.75",
     "--steps=30",
@@ -21,25 +22,40 @@ FLAGS = (
     "--batch_size=8",
     "--frames_per_stratum=2",
 )
+TRAIN = (
+    "--teacher=train",
+    "--model=pico",
+    "--teacher_steps=40",
+    "--teacher_chunk_steps=10",
+    "--teacher_batch_size=8",
+)
 NOT_REPEATED = ("wall_s",)
 
 
 @pytest.fixture(scope="module")
-def start(tmp_path_factory):
+def untrained(tmp_path_factory):
+    """Flags of a teacher that need not be trained."""
+    path = tmp_path_factory.mktemp("teacher") / "pico.safetensors"
+    config = preset("pico")
+    save_teacher(path, config, small.moved(build(config, jax.random.key(0))[1], 0.05), {})
+    return (f"--teacher={path}",)
+
+
+@pytest.fixture(scope="module")
+def start(untrained, tmp_path_factory):
     """Starts the main in a process of its own; compiled programs are shared through a cache."""
-    cache = tmp_path_factory.mktemp("compiled")
     environment = {
         **os.environ,
-        "JAX_COMPILATION_CACHE_DIR": str(cache),
+        "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("compiled")),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
         "PYTHONUNBUFFERED": "1",
     }
 
-    def run(workdir, *extra):
+    def run(workdir, *extra, teacher=untrained):
         command = [sys.executable, "-m", "experiments.sweep", *FLAGS, f"--workdir={workdir}"]
         return subprocess.Popen(
-            [*command, *extra],
+            [*command, *teacher, *extra],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -117,19 +133,24 @@ def test_the_same_command_again_runs_nothing(finished, start):
 
 
 @pytest.mark.slow
-def test_stopped_twice_and_resumed_it_ends_as_if_undisturbed(finished, start, tmp_path):
+def test_stopped_twice_and_resumed_it_ends_as_if_undisturbed(start, tmp_path):
+    """The training of a teacher is a part of it."""
+    out, _ = start(tmp_path / "undisturbed", teacher=TRAIN).communicate(timeout=500)
+    expected = rows(tmp_path / "undisturbed")
+    assert len(expected) == 5 + 7, out
     workdir = tmp_path / "stopped"
-    code, out = stop_when(start(workdir), "teacher: 10/40", signal.SIGINT)
+    code, out = stop_when(start(workdir, teacher=TRAIN), "teacher: 10/40", signal.SIGINT)
     assert code == 130, out
-    code, out = stop_when(start(workdir), "configurations: 30 to do", signal.SIGTERM)
+    again = start(workdir, teacher=TRAIN)
+    code, out = stop_when(again, "configurations: 30 to do", signal.SIGTERM)
     assert code == 75, out
     torn = (workdir / "results.jsonl").read_bytes()
     (workdir / "results.jsonl").write_bytes(torn + b'{"config_id":"torn')
-    process = start(workdir)
+    process = start(workdir, teacher=TRAIN)
     out, _ = process.communicate(timeout=300)
     assert process.returncode == 0, out
     assert "torn row" in out
-    expected, found = rows(finished[0]), rows(workdir)
+    found = rows(workdir)
     assert set(found) == set(expected)
     for identity, row in expected.items():
         for column, value in row.items():

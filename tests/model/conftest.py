@@ -30,7 +30,7 @@ def built(config):
 
 @pytest.fixture(scope="session")
 def apply(built):
-    return jax.jit(built[0], compiler_options=small.QUICK)
+    return jax.jit(built[0])
 
 
 @pytest.fixture(scope="session")
@@ -43,14 +43,14 @@ def params(built):
 def masked(config):
     """``apply``, compiled, and initial parameters of the masked model."""
     apply, params = build_masked(config, jax.random.key(0))
-    return jax.jit(apply, compiler_options=small.QUICK), params
+    return jax.jit(apply), params
 
 
 @pytest.fixture(scope="session")
 def sample(config):
     """``sample(key=...)``: a batch of 32 frames."""
     draw = functools.partial(sample_batch, config, batch_size=32)
-    return jax.jit(draw, compiler_options=small.QUICK)
+    return jax.jit(draw)
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +61,7 @@ def batch(sample):
 @pytest.fixture(scope="session")
 def read(config):
     """``read(frame, token, present)``: the model's inputs and their units, compiled."""
-    return jax.jit(functools.partial(prepare, config), compiler_options=small.QUICK)
+    return jax.jit(functools.partial(prepare, config))
 
 
 @pytest.fixture(scope="session")

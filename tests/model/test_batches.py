@@ -70,7 +70,7 @@ def still():
 def drawn(still):
     """A batch with everything a batch can have."""
 
-    @functools.partial(jax.jit, compiler_options=small.QUICK)
+    @jax.jit
     def draw(key):
         return sample_batch(
             still,

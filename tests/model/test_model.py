@@ -19,7 +19,6 @@ from wfm_jax.model.config import VIEWS
 from wfm_jax.model.model import interpolate
 from wfm_jax.signal import link, mixed_qam, receivers
 
-quick = functools.partial(jax.jit, compiler_options=small.QUICK)
 SUBSETS = [views for n in range(1, 5) for views in itertools.combinations(VIEWS, n)]
 
 
@@ -165,7 +164,7 @@ def test_frames_of_another_size_are_read_with_the_same_parameters(config, params
     assert config.link.n_samples % config.iq_segment
     frame, token = small.received(config.link, 15, seed=6), np.arange(15) % 5
 
-    @quick
+    @jax.jit
     def run(params, frame, present):
         inputs, _ = prepare(config, frame, jnp.asarray(token), present)
         apply, _ = build(config, jax.random.key(0))
@@ -188,7 +187,7 @@ def test_models_of_odd_sizes_are_those_of_the_formulas(config):
         lambda w: rng.normal(size=w.shape).astype(w.dtype) / w.shape[0] ** 0.5, param_shapes(config)
     )
 
-    @quick
+    @jax.jit
     def run(params, frame):
         inputs, _ = prepare(config, frame, token)
         apply, _ = build(config, jax.random.key(0))
@@ -341,7 +340,7 @@ def test_rematerialisation_changes_no_number(lean, partial):
 
     def k_db(remat):
         apply, initial = build(config, jax.random.key(0), remat=remat)
-        total = quick(jax.value_and_grad(lambda params: jnp.sum(apply(params, inputs).k_db)))
+        total = jax.jit(jax.value_and_grad(lambda params: jnp.sum(apply(params, inputs).k_db)))
         traced = total.trace(params)
         return initial, traced.lower().compile()(params), str(traced.jaxpr)
 
@@ -379,7 +378,7 @@ def test_bfloat16_is_what_matrices_are_multiplied_in(config, built, params, appl
     """Parameters and answers stay float32; the answers are off by the order of bfloat16's 2^-9."""
     half, same = build(config, jax.random.key(0), dtype="bfloat16")
     chex.assert_trees_all_equal(same, built[1])
-    traced = quick(half).trace(params, batch.inputs)
+    traced = jax.jit(half).trace(params, batch.inputs)
     products = re.findall(r"(\w+)\[[\d,]*\] = dot_general", str(traced.jaxpr))
     # A block: four projections, two layers, and softmax(q k) v; q k is summed in float32.
     assert products.count("bf16") == 7 * config.n_layers

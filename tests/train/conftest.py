@@ -50,14 +50,14 @@ def teacher_params(built):
 
 @pytest.fixture(scope="session")
 def apply(built):
-    return jax.jit(built[0], compiler_options=small.QUICK)
+    return jax.jit(built[0])
 
 
 @pytest.fixture(scope="session")
 def sample(config):
     """``sample(key=...)``: a batch of 16 frames."""
     draw = functools.partial(sample_batch, config, batch_size=16)
-    return jax.jit(draw, compiler_options=small.QUICK)
+    return jax.jit(draw)
 
 
 @pytest.fixture(scope="session")

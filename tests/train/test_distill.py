@@ -26,8 +26,6 @@ TRANSFORM = compress.matching("block_*/kernel", compress.magnitude_prune(0.5))
 STRATEGIES = ("map", "vmap")
 STREAM = 5
 
-quick = functools.partial(jax.jit, compiler_options=small.QUICK)
-
 
 def recipe(temperature=2.0, alpha=0.5, learning_rate=1e-3, total_steps=100):
     numbers = (temperature, alpha, learning_rate, total_steps)
@@ -89,7 +87,7 @@ def steps(leanest, started):
         apply, _ = started
         trainer = Trainer(leanest, apply, TRANSFORM, apply, batch_size=BATCH, strategy=strategy)
 
-        @quick
+        @jax.jit
         def chunk(students, recipes, teacher_params, key, first_step):
             traced.append(strategy)
             assert traced.count(strategy) == 1
@@ -112,7 +110,7 @@ def steps(leanest, started):
 
 @pytest.fixture(scope="module")
 def sample(leanest):
-    return quick(functools.partial(sample_batch, leanest, batch_size=BATCH))
+    return jax.jit(functools.partial(sample_batch, leanest, batch_size=BATCH))
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +118,7 @@ def alone(leanest, started, sample):
     """One configuration by itself: batches, teacher and steps put together by hand."""
     apply, teacher_params = started
 
-    @quick
+    @jax.jit
     @chex.assert_max_traces(n=1)
     def step(student, recipe, batch):
         teacher = apply(teacher_params, batch.inputs)
@@ -139,7 +137,7 @@ def alone(leanest, started, sample):
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize(
-    "n, tolerance", [(1, 1e-5), pytest.param(20, 1e-4, marks=pytest.mark.slow)]
+    "n, tolerance", [(1, 3e-5), pytest.param(20, 1e-4, marks=pytest.mark.slow)]
 )
 def test_together_is_alone(steps, alone, students, strategy, n, tolerance):
     together = steps(strategy, students, RECIPES, n)
@@ -250,7 +248,7 @@ def test_distilling_a_model_into_itself_has_no_gradient(leanest, started, sample
     apply, teacher_params = started
     batch = sample(key=jax.random.key(2))
 
-    @quick
+    @jax.jit
     def norm(params, teacher_params, batch, temperature):
         teacher = apply(teacher_params, batch.inputs)
 
