@@ -20,8 +20,9 @@ Array([ True,  True,  True], dtype=bool)
 
 The array functions underneath (`keep_mask`, `fake_quant`, the scales, the distillation losses)
 need no transform and can be used by themselves; so can what trains a part of the parameters only,
-low-rank adapters (`lora_init`, `lora_apply`) and chosen leaves (`select`). Nothing here imports a
-layer library.
+low-rank adapters (`lora_init`, `lora_apply`) and chosen leaves (`select`), or scales beside them
+(`lsq_init`, `lsq_apply`). Activations are quantized where a model calls `fake_quant_activation`,
+with the batch's range or one from `observe` and `calibrate`. Nothing here imports a layer library.
 """
 
 from wfm_jax.compress.activations import ActivationRange, dynamic_range, fake_quant_activation

@@ -13,8 +13,8 @@ entropy      where the histogram loses least information: made for  Migacz, "8-b
 
 Numbers in brackets are of arXiv. All work on histograms alone (`wfm_jax.compress.observe`), and
 bits may be traced: one pass over the data serves every number of bits, under ``vmap``. A range fits
-the distribution that it was calibrated on: on another, five times as wide, clipping costs hundreds
-of times the rounding error, and at 8 bits thousands.
+the distribution that it was calibrated on: Gaussian activations five times as wide cost 1,400 to
+2,600 times the squared error at 8 bits, 4 to 33 times at 4, by clipping.
 """
 
 from collections.abc import Callable, Mapping
