@@ -1,13 +1,13 @@
 """The suite ``train``: frames a second of the training step, beside PyTorch, and what bounds it.
 
 The bound, of a step of the nano model on 32 frames: 1.49 G operations in matrix products (three
-times those of a forward pass; the gradient's own program holds 2 % fewer) take 7.1 ms at the 210 G
-a second that two cores reach in one large product. 2 MiB of parameters and optimizer and 46 MiB of
-temporaries, each read and written once, are 101 MB, 2.0 ms from main memory: arithmetic binds, not
-memory. Reached is a quarter of that peak: 30 ms a step, where pretraining's 24,000 had two cores.
-The gradient is nearly all of it; drawing frames and preparing views take some 4 %, the optimizer
-2 %. In between are products of 8 to 64 terms, far below the peak of large ones, and the elementwise
-passes between them. Not done: attention with operands transposed beforehand (a custom VJP).
+times those of a forward pass; the gradient's own program holds 2 % fewer) take 8.0 ms at the 187 G
+a second that two cores reach in one large product. 2 MiB of parameters and optimizer and 44 MiB of
+temporaries, each read and written once, are 97 MB, 1.9 ms from main memory: arithmetic binds, not
+memory. Reached is a quarter of that peak: 33 ms a step, frames drawn. The gradient is nearly all of
+it; drawing frames and preparing views take 6 %, the optimizer 4 %. In between are products of 8 to
+64 terms, far below the peak of large ones, and the elementwise passes between them. Not done:
+attention with operands transposed beforehand (a custom VJP).
 """
 
 import dataclasses
