@@ -55,10 +55,14 @@ def test_agrees_with_numpy(bits):
         np.testing.assert_array_equal(grouped[rows], reference(W[rows], bits, 0))
 
 
+# Not so near to zero that a step is subnormal, which hardware may flush.
+ENDS = st.floats(-1e6, 1e6, width=32).map(lambda x: x if abs(x) > 1e-30 else 0.0)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
-    low=st.floats(-1e6, 1e6, width=32),
-    high=st.floats(-1e6, 1e6, width=32),
+    low=ENDS,
+    high=ENDS,
     bits=st.sampled_from(BITS),
 )
 def test_zero_and_the_whole_range_are_on_the_grid(low, high, bits):
