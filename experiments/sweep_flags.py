@@ -34,7 +34,18 @@ _AXES = {
     "score_on": flags.DEFINE_list("score_on", ["current"], "P scores: current, latent."),
     "train_from": flags.DEFINE_list("train_from", ["snapped"], "After Q: snapped, latent."),
     "scale": flags.DEFINE_list("scales", ["auto"], "Q's scale: auto, absmax, mse, percentile."),
-    "distribution": flags.DEFINE_list("distributions", ["global"], "P's: global, uniform."),
+    "rounding": flags.DEFINE_list("roundings", ["nearest"], "Q rounds: nearest, gptq."),
+    "distribution": flags.DEFINE_list(
+        "distributions", ["global"], "P over layers: global, uniform, erk, per_output."
+    ),
+    "structure": flags.DEFINE_list(
+        "structures",
+        ["unstructured"],
+        "P removes: unstructured weights, 2:4, heads, neurons, heads+neurons.",
+    ),
+    "score": flags.DEFINE_list(
+        "scores", ["magnitude"], "P ranks by: magnitude, taylor, wanda, random."
+    ),
 }
 _NUMBERS = {"seed": int, "steps": int, "recovery_steps": int}
 GROWABLE = ("pipelines", "operating_points", *(flag.name for flag in _AXES.values()))

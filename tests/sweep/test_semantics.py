@@ -16,15 +16,41 @@ from wfm_jax.sweep.group import Group
 POINT = {"sparsity": 0.75, "weight_bits": 4, "steps": 5}
 
 
+PLAIN = [
+    Configuration(p, **POINT)
+    for p in ("none", "P", "Q", "P-Q", "Q-P", "P-Q-KD", "Q-P-KD", "P-KD-Q", "Q-P-FT", "KD")
+]
+COMMUTING = [
+    Configuration(p, **POINT, score_on="latent", scale="absmax") for p in ("P-Q", "Q-P")
+] + [
+    Configuration(p, **POINT, score_on="latent", scale="absmax", train_from="latent")
+    for p in ("P-Q-KD", "Q-P-KD")
+]
+OTHERS = [
+    Configuration("Q-P", **(POINT | {"weight_bits": 2})),
+    Configuration("Q", **(POINT | {"weight_bits": 16})),
+    Configuration("P", **POINT, distribution="uniform"),
+]
+WAYS = [
+    Configuration("P", **POINT, score="wanda"),
+    Configuration("P", **POINT, score="taylor", distribution="erk"),
+    Configuration("P-Q", **POINT, structure="2:4"),
+    Configuration("P", **(POINT | {"sparsity": 0.5}), structure="heads+neurons"),
+    Configuration("Q", **POINT, rounding="gptq"),
+    Configuration("P-Q-FT", **POINT, rounding="gptq"),
+]
+
+
 @pytest.fixture(scope="module")
 def group(teacher, settings):
     """One group, and so one training program, for every cohort of this module."""
-    return Group("same", teacher, [Configuration("none")] * 24, settings)
+    asked = [*PLAIN, *COMMUTING, *OTHERS, *WAYS]
+    return Group("same", teacher, asked, settings)
 
 
 def run(configurations, teacher, settings, group):
     """Final deployed weights and students by configuration, through all rounds."""
-    cohort = cohorts.gather(configurations, group.width, group.initial)
+    cohort = cohorts.gather(configurations, group.width, group.initial, group.choices, group.stats)
     stream, clock = jax.random.key(3), 0
     while not cohort.finished:
         cohort = cohorts.prepare_round(cohort)
@@ -53,22 +79,7 @@ def kernels(flat):
 @pytest.fixture(scope="module")
 def finished(teacher, settings, group):
     """One cohort with every case that this module looks at."""
-    plain = [
-        Configuration(p, **POINT)
-        for p in ("none", "P", "Q", "P-Q", "Q-P", "P-Q-KD", "Q-P-KD", "P-KD-Q", "Q-P-FT", "KD")
-    ]
-    commuting = [
-        Configuration(p, **POINT, score_on="latent", scale="absmax") for p in ("P-Q", "Q-P")
-    ] + [
-        Configuration(p, **POINT, score_on="latent", scale="absmax", train_from="latent")
-        for p in ("P-Q-KD", "Q-P-KD")
-    ]
-    others = [
-        Configuration("Q-P", **(POINT | {"weight_bits": 2})),
-        Configuration("Q", **(POINT | {"weight_bits": 16})),
-        Configuration("P", **POINT, distribution="uniform"),
-    ]
-    return run([*plain, *commuting, *others], teacher, settings, group)
+    return run([*PLAIN, *COMMUTING, *OTHERS, *WAYS], teacher, settings, group)
 
 
 def weights_of(finished, *args, **kwargs):
@@ -94,6 +105,61 @@ def test_pruning_keeps_the_exact_count_of_largest_weights(finished, teacher):
 def test_uniform_distribution_prunes_every_layer_alike(finished):
     for w in kernels(weights_of(finished, "P", **POINT, distribution="uniform")).values():
         assert np.count_nonzero(w) == w.size - round(0.75 * w.size)
+
+
+def test_scores_that_look_at_data_keep_as_many_others(finished):
+    plain, wanda, taylor = (
+        kernels(weights_of(finished, "P", **POINT, **how))
+        for how in ({}, {"score": "wanda"}, {"score": "taylor", "distribution": "erk"})
+    )
+    counts = [sum(np.count_nonzero(w) for w in of.values()) for of in (plain, wanda, taylor)]
+    assert counts[0] == counts[1] == counts[2]
+    assert any(np.any((plain[path] != 0) != (wanda[path] != 0)) for path in plain)
+    # ERK: the same number in every kernel of one shape, whatever it is worth, but for rounding.
+    for shape in {w.shape for w in taylor.values()}:
+        alike = [np.count_nonzero(w) for w in taylor.values() if w.shape == shape]
+        assert max(alike) - min(alike) <= 1
+
+
+def test_two_of_four_inputs_stay(finished):
+    for w in kernels(weights_of(finished, "P-Q", **POINT, structure="2:4")).values():
+        assert np.all(np.count_nonzero(w.reshape(-1, 4, w.shape[1]), axis=1) <= 2)
+        assert np.count_nonzero(w) > 0.4 * w.size
+
+
+def test_whole_heads_and_neurons_go(finished, group):
+    how = POINT | {"sparsity": 0.5, "structure": "heads+neurons"}
+    flat = weights_of(finished, "P", **how)
+    for i, (n_heads, width) in enumerate(
+        zip(group.config.heads, group.config.mlp_widths, strict=True)
+    ):
+        out = np.any(flat[f"block_{i}/attention/out/kernel"] != 0, axis=1)
+        heads = out.reshape(n_heads, -1)
+        assert np.all(heads.all(axis=1) == heads.any(axis=1))
+        up = np.any(flat[f"block_{i}/mlp/up/kernel"] != 0, axis=0)
+        np.testing.assert_array_equal(up, np.any(flat[f"block_{i}/mlp/down/kernel"] != 0, axis=1))
+        assert 0 < up.sum() < width
+    total = sum(group.config.heads)
+    kept = sum(
+        np.any(flat[f"block_{i}/attention/out/kernel"] != 0, axis=1).sum()
+        for i in range(group.config.n_layers)
+    )
+    assert kept == (total - round(0.5 * total)) * group.config.head_dim
+
+
+def test_gptq_errs_less_where_inputs_are_and_keeps_masks(finished, teacher, group):
+    dense = compress.flatten(teacher.params)
+    nearest, gptq = (
+        weights_of(finished, "Q", **POINT, **how) for how in ({}, {"rounding": "gptq"})
+    )
+    for path in kernels(dense):
+        moment = np.asarray(group.stats[path].second_moment)
+        errors = [np.asarray(w[path] - dense[path]) for w in (nearest, gptq)]
+        mine = [np.trace(e.T @ moment @ e) for e in errors]
+        assert mine[1] < mine[0], path
+    flat, student = finished[Configuration("P-Q-FT", **POINT, rounding="gptq").config_id]
+    for path, keep in student.compression.prune.keep.items():
+        assert not np.any(flat[path][~np.asarray(keep)])
 
 
 @pytest.mark.parametrize("pipeline", ["Q", "P-Q", "Q-P", "P-Q-KD", "Q-P-KD", "P-KD-Q", "Q-P-FT"])

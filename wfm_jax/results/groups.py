@@ -8,8 +8,16 @@ from wfm_jax.results import naming
 from wfm_jax.results.naming import Row, number
 
 _FACTORS = (
-    *("init", "structure", "distribution", "score_on", "train_from", "scale", "bound"),
-    *("group_size", "sparsity", "weight_bits", "act_bits", "quant_format", "learning_rate"),
+    *("init", "structure", "distribution", "score", "score_on", "train_from", "scale", "rounding"),
+    *(
+        "bound",
+        "group_size",
+        "sparsity",
+        "weight_bits",
+        "act_bits",
+        "quant_format",
+        "learning_rate",
+    ),
     *("student", "steps", "recovery_steps"),
 )
 _DEFAULTS = {"score_on": "current", "train_from": "snapped"}

@@ -14,6 +14,12 @@ MARKS = {
     "^": "P scored the latent weights",
     "~": "trained from the latent weights",
 }
+USUAL = {
+    "structure": "unstructured",
+    "distribution": "global",
+    "score": "magnitude",
+    "rounding": "nearest",
+}
 DASH = "–"  # noqa: RUF001
 
 
@@ -34,12 +40,14 @@ def stages(row: Row) -> tuple[str, ...]:
 
 
 def operating_point(row: Row) -> str:
-    """Weight bits and sparsity asked for, as far as the pipeline acts on them: ``4b 75%``."""
+    """Weight bits and sparsity asked for, as far as the pipeline acts on them: ``4b 75%``; and how,
+    where it is not as usual: ``4b 2:4 wanda gptq``."""
     parts, acting = [], stages(row)
     if "Q" in acting and row.get("weight_bits") is not None:
         parts.append(f"{number(row, 'weight_bits'):g}b")
     if "P" in acting and row.get("sparsity") is not None:
         parts.append(f"{100 * number(row, 'sparsity'):.3g}%")
+    parts += [row[name] for name, usual in USUAL.items() if row.get(name) not in (None, usual)]
     return " ".join(parts) or DASH
 
 

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from wfm_jax import compress
 from wfm_jax.sweep import compression, stages
 from wfm_jax.sweep.configuration import Configuration
 from wfm_jax.sweep.pipeline import TRAINING_STAGES
@@ -29,12 +30,16 @@ class Cohort(NamedTuple):
         students: their states.
         settings: numbers of P and Q.
         position: index of the stage each configuration does next; its length when finished.
+        choices: what the settings index, static.
+        stats: of data, shared by all; None where nobody wants them.
     """
 
     configurations: tuple[Configuration, ...]
     students: Student
     settings: compression.Settings
     position: tuple[int, ...]
+    choices: compression.Choices
+    stats: compress.Stats | None
 
     @property
     def width(self) -> int:
@@ -51,6 +56,8 @@ def gather(
     configurations: Sequence[Configuration],
     width: int,
     initial: Callable[[Configuration], Any],
+    choices: compression.Choices,
+    stats: compress.Stats | None = None,
 ) -> Cohort:
     """A cohort before its first stage.
 
@@ -58,6 +65,8 @@ def gather(
         configurations: at most ``width`` of them, of one static group.
         width: of the stacked axis.
         initial: parameters that a configuration starts from, all of the same shapes.
+        choices: what the configurations' group asks for.
+        stats: of data, where ``choices`` need them.
     """
     if not 0 < len(configurations) <= width:
         raise ValueError(f"a cohort of width {width} cannot hold {len(configurations)}")
@@ -71,8 +80,10 @@ def gather(
             np.asarray([c.seed for c in padded], np.uint32),
             np.asarray(names, np.uint32),
         ),
-        settings=_stack([stages.settings_of(c) for c in padded]),
+        settings=_stack([stages.settings_of(c, choices) for c in padded]),
         position=(0,) * len(configurations),
+        choices=choices,
+        stats=stats,
     )
 
 
@@ -150,7 +161,10 @@ def _action(configuration: Configuration, at: int) -> Action:
 def _take(cohort: Cohort, actions: Sequence[Action]) -> Cohort:
     padded = [*actions, *[Action.REST] * (cohort.width - len(actions))]
     codes = jnp.asarray([int(a) for a in padded], jnp.int32)
-    return cohort._replace(students=stages.act(cohort.students, cohort.settings, codes))
+    students = stages.act(
+        cohort.students, cohort.settings, codes, cohort.stats, choices=cohort.choices
+    )
+    return cohort._replace(students=students)
 
 
 def _stack(trees: Sequence[Any]) -> Any:

@@ -5,6 +5,7 @@ import math
 from typing import Any
 
 from wfm_jax.results.rows import config_id
+from wfm_jax.sweep import compression
 from wfm_jax.sweep import pipeline as pipelines
 
 BITS = (2, 3, 4, 5, 6, 7, 8, 16, 32)
@@ -13,8 +14,11 @@ CHOICES = {
     "init": ("teacher", "scratch"),
     "score_on": ("current", "latent"),
     "train_from": ("snapped", "latent"),
-    "scale": ("auto", "absmax", "mse", "percentile"),
-    "distribution": ("global", "uniform"),
+    "scale": ("auto", *compression.SCALES),
+    "rounding": compression.ROUNDINGS,
+    "distribution": tuple(compression.DISTRIBUTIONS),
+    "structure": compression.STRUCTURES,
+    "score": tuple(compression.SCORES),
 }
 
 
@@ -37,7 +41,11 @@ class Configuration:
         score_on: what ``P`` scores: the ``current`` (snapped) or the ``latent`` weights.
         train_from: what training after ``Q`` starts from: ``snapped`` or ``latent`` weights.
         scale: how ``Q`` calibrates; ``auto`` is mse up to 3 bits and absmax above.
-        distribution: how ``P`` spreads sparsity over layers.
+        rounding: how ``Q`` rounds the encoder's kernels: to the ``nearest``, or by ``gptq``.
+        distribution: how ``P`` spreads sparsity over layers; heads and neurons: ``global`` or
+            ``uniform``.
+        structure: what ``P`` removes together. ``2:4`` removes half, whatever ``sparsity`` says.
+        score: what a weight is worth to ``P``: ``magnitude``, ``taylor``, ``wanda``, ``random``.
     """
 
     pipeline: str
@@ -54,7 +62,10 @@ class Configuration:
     score_on: str = "current"
     train_from: str = "snapped"
     scale: str = "auto"
+    rounding: str = "nearest"
     distribution: str = "global"
+    structure: str = compression.UNSTRUCTURED
+    score: str = "magnitude"
 
     def __post_init__(self):
         pipelines.parse(self.pipeline)
@@ -77,6 +88,11 @@ class Configuration:
                 raise ValueError(
                     f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}"
                 )
+        if self.structure in compression.UNITS and self.distribution not in ("global", "uniform"):
+            raise ValueError(
+                f"distribution must be global or uniform for {self.structure}, "
+                f"got {self.distribution!r}"
+            )
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -112,11 +128,15 @@ class Configuration:
         before_prune = stages[: stages.index("P")] if "P" in stages else ()
         unused = set()
         if "P" not in stages:
-            unused |= {"sparsity", "score_on", "distribution"}
+            unused |= {"sparsity", "score_on", "distribution", "structure", "score"}
+        if self.structure == compression.TWO_OF_FOUR:
+            unused |= {"sparsity", "distribution"}
         if "Q" not in before_prune:
             unused |= {"score_on"}
         if "Q" not in stages:
-            unused |= {"weight_bits", "scale", "train_from"}
+            unused |= {"weight_bits", "scale", "rounding", "train_from"}
+        if self.rounding == "gptq":  # has no latent weights
+            unused |= {"train_from"}
         if "KD" not in stages:
             unused |= {"temperature", "alpha"}
         if not trains:

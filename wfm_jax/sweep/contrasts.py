@@ -31,7 +31,10 @@ PAIRS = (
 )
 METRICS = {"amc_accuracy": metrics.amc_accuracy, "gmi_fraction": metrics.gmi_fraction}
 _POINT = ("sparsity", "weight_bits")
-_SAME = (*_POINT, "student", "init", "distribution", "scale", "bound", "group_size")
+_SAME = (
+    *(*_POINT, "student", "init", "structure", "distribution", "score"),
+    *("scale", "rounding", "bound", "group_size"),
+)
 _SAME_IF_BOTH = ("seed", "learning_rate", "steps", "recovery_steps", "temperature", "alpha")
 
 

@@ -127,7 +127,11 @@ def _run_cohort(
     stop: StopRequest,
 ) -> None:
     began = time.monotonic()
-    cohort = cohorts.gather(start.configurations, group.width, group.initial)
+    if group.choices.need_statistics:
+        progress.say(f"{group.name}: statistics of calibration frames, for all configurations")
+    cohort = cohorts.gather(
+        start.configurations, group.width, group.initial, group.choices, group.stats
+    )
     clock = at = 0  # steps of the data stream before this round, and steps of this round
     if start.saved:
         cohort, clock, at = _restore(cohort, start.saved, teacher, folder)

@@ -2,17 +2,23 @@
 
 import collections
 import dataclasses
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import jax
 
-from wfm_jax.model import build, smaller, start_smaller
+from wfm_jax import compress
+from wfm_jax.model import Batch, ModelConfig, build, sample_batch, smaller, start_smaller
+from wfm_jax.model.couplings import couplings
 from wfm_jax.sweep import compression
 from wfm_jax.sweep.configuration import Configuration
 from wfm_jax.train.distill import Student, Trainer
-from wfm_jax.train.losses import TaskWeights
+from wfm_jax.train.losses import TaskWeights, task_losses
 from wfm_jax.train.model_files import Teacher
+
+CALIBRATION_STREAM = 0xCA11
+CALIBRATION_FRAMES = 1024
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +53,7 @@ class Group:
             Decided by all that the sweep asks for, and so the same after a resume.
         train: the compiled chunk of training.
         n_compiles: how often it was compiled in this process.
+        choices: what its configurations ask for of P and Q.
     """
 
     def __init__(
@@ -56,7 +63,7 @@ class Group:
         configurations: Sequence[Configuration],
         settings: SweepSettings,
     ):
-        self.name = name
+        self.name, self._settings = name, settings
         self.config = teacher.config if name == "same" else smaller(teacher.config)
         self.apply, _ = build(self.config, jax.random.key(0))
         teacher_apply, _ = build(teacher.config, jax.random.key(0))
@@ -72,6 +79,7 @@ class Group:
             strategy=settings.strategy,
         )
         self.n_compiles = 0
+        self.choices = compression.choices_of(configurations, couplings(self.config))
 
         def chunk(*args: Any) -> Student:
             self.n_compiles += 1  # runs when the program is traced, not when it is called
@@ -84,8 +92,34 @@ class Group:
             else teacher.params
         )
 
+    @functools.cached_property
+    def stats(self) -> compress.Stats | None:
+        """Statistics of the parameters that all but ``init=scratch`` start from, if needed."""
+        return self._gather() if self.choices.need_statistics else None
+
+    def _gather(self) -> compress.Stats:
+        def loss(params: Any, batch: Batch) -> jax.Array:
+            outputs = self.apply(params, batch.inputs)
+            return self._settings.weights.total(task_losses(self.config, outputs, batch))
+
+        return compress.gather_statistics(
+            lambda params, batch: self.apply(params, batch.inputs),
+            self._copied,
+            calibration_batches(self.config, self._settings.batch_size),
+            pattern=compression.PRUNABLE,
+            loss=loss,
+        )
+
     def initial(self, configuration: Configuration) -> Any:
         """The parameters that a configuration starts from."""
         if configuration.init == "scratch":
             return build(self.config, jax.random.key(configuration.seed))[1]
         return self._copied
+
+
+def calibration_batches(config: ModelConfig, batch_size: int) -> Iterator[Batch]:
+    """Some thousand frames as in training, the same for all: what P and Q know of data."""
+    draw = jax.jit(functools.partial(sample_batch, config, batch_size=batch_size))
+    stream = jax.random.key(CALIBRATION_STREAM)
+    for i in range(-(-CALIBRATION_FRAMES // batch_size)):
+        yield draw(key=jax.random.fold_in(stream, i))

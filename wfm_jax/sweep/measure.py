@@ -117,7 +117,6 @@ class Examiner:
         row = {
             "config_id": identity,
             "kind": "configuration",
-            "structure": "unstructured",
             "status": "ok" if int(deployed.diverged_at) < 0 else "diverged",
             "wall_s": wall_s,
             **MODEL_COLUMNS,

@@ -1,12 +1,14 @@
 """Stages of many configurations in one program: each takes the step that its pipeline asks for."""
 
 import enum
+import functools
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from wfm_jax import compress
 from wfm_jax.sweep import compression
 from wfm_jax.sweep.configuration import Configuration
 from wfm_jax.train.distill import Recipe, Student, start_stage
@@ -21,13 +23,16 @@ class Action(enum.IntEnum):
     START_TRAINING = 3
 
 
-def settings_of(configuration: Configuration) -> compression.Settings:
+def settings_of(configuration: Configuration, choices: compression.Choices) -> compression.Settings:
     """The numbers of a configuration's P and Q."""
+    spread = (configuration.distribution, configuration.structure)
     return compression.Settings(
         sparsity=np.float32(configuration.sparsity),
         weight_bits=np.float32(configuration.weight_bits),
-        scale=np.int32(compression.SCALES.index(configuration.resolved_scale)),
-        uniform=np.bool_(configuration.distribution == "uniform"),
+        score=np.int32(choices.scores.index(configuration.score)),
+        spread=np.int32(choices.spreads.index(spread)),
+        scale=np.int32(choices.scales.index(configuration.resolved_scale)),
+        rounding=np.int32(choices.roundings.index(configuration.rounding)),
         score_latent=np.bool_(configuration.score_on == "latent"),
         train_latent=np.bool_(configuration.train_from == "latent"),
     )
@@ -49,20 +54,31 @@ def resting_recipe() -> Recipe:
     return Recipe(np.float32(1.0), np.float32(0.0), np.float32(0.0), np.int32(0))
 
 
-@jax.jit
-def act(students: Student, settings: compression.Settings, actions: jax.Array) -> Student:
+@functools.partial(jax.jit, static_argnames="choices")
+def act(
+    students: Student,
+    settings: compression.Settings,
+    actions: jax.Array,
+    stats: compress.Stats | None,
+    *,
+    choices: compression.Choices,
+) -> Student:
     """Takes each configuration's action, int32[n] of :class:`Action`, in one compiled program.
 
-    One configuration after the other, so that only the branch that is asked for runs.
+    One configuration after the other, so that only the branch that is asked for runs. ``stats`` are
+    shared by all.
     """
 
     def one(entry: tuple[Student, compression.Settings, jax.Array]) -> Student:
         student, numbers, action = entry
+        now = student.params, student.compression, numbers, choices, stats
 
-        def with_state(update):
-            return lambda: student._replace(
-                compression=update(student.params, student.compression, numbers)
-            )
+        def prune():
+            return student._replace(compression=compression.prune(*now))
+
+        def quantize():
+            params, state = compression.quantize(*now)
+            return student._replace(params=params, compression=state)
 
         def start():
             current = compression.TRANSFORM.apply(student.params, student.compression)
@@ -73,13 +89,7 @@ def act(students: Student, settings: compression.Settings, actions: jax.Array) -
             )
             return start_stage(student._replace(params=params))
 
-        branches = [
-            lambda: student,
-            with_state(compression.prune),
-            with_state(compression.quantize),
-            start,
-        ]
-        return jax.lax.switch(action, branches)
+        return jax.lax.switch(action, [lambda: student, prune, quantize, start])
 
     return jax.lax.map(one, (students, settings, actions))
 
