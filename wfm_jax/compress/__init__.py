@@ -34,6 +34,7 @@ from wfm_jax.compress.affine import (
     min_max_grid,
     quantize_integers_affine,
 )
+from wfm_jax.compress.allocation import Allocation, allocate, quantized_bytes
 from wfm_jax.compress.awq import AWQResult, awq
 from wfm_jax.compress.awq_transform import AWQState, awq_quantize
 from wfm_jax.compress.calibrate import (
@@ -56,6 +57,7 @@ from wfm_jax.compress.distributions import (
 )
 from wfm_jax.compress.dynamic_map import Codes8
 from wfm_jax.compress.erk import erk_kept
+from wfm_jax.compress.fisher import expected_increase, expected_increases
 from wfm_jax.compress.gather import gather_statistics
 from wfm_jax.compress.gguf_blocks import Q8_0, q8_0_dequantize, q8_0_quantize
 from wfm_jax.compress.gptq import GPTQResult, gptq, gptq_with_report
@@ -85,6 +87,7 @@ from wfm_jax.compress.quantize_affine import AffineState, quantize_affine
 from wfm_jax.compress.scales import mse_scale, percentile_scale
 from wfm_jax.compress.schedule import cubic_sparsity
 from wfm_jax.compress.scores import Score, magnitude, random_score, taylor, wanda
+from wfm_jax.compress.sensitivity import cells, evaluate_cells, prune_by, quantize_by
 from wfm_jax.compress.shrink import kept_units, shrink, shrink_scales
 from wfm_jax.compress.statistics import (
     LeafStats,
@@ -116,6 +119,7 @@ __all__ = [
     "Adapters",
     "AffineGrid",
     "AffineState",
+    "Allocation",
     "Blocks",
     "Bound",
     "Codes8",
@@ -145,11 +149,13 @@ __all__ = [
     "Unstructured",
     "absmax_scale",
     "affine_grid",
+    "allocate",
     "auto_scale",
     "awq",
     "awq_quantize",
     "blend",
     "calibrate",
+    "cells",
     "chain",
     "cubic_sparsity",
     "dequantize",
@@ -158,6 +164,9 @@ __all__ = [
     "entropy_range",
     "erk",
     "erk_kept",
+    "evaluate_cells",
+    "expected_increase",
+    "expected_increases",
     "factorise",
     "fake_quant",
     "fake_quant_activation",
@@ -205,13 +214,16 @@ __all__ = [
     "percentile_range",
     "percentile_scale",
     "prune",
+    "prune_by",
     "prune_units",
     "q8_0_dequantize",
     "q8_0_quantize",
     "quantize",
     "quantize_affine",
+    "quantize_by",
     "quantize_integers",
     "quantize_integers_affine",
+    "quantized_bytes",
     "random_score",
     "select",
     "shrink",

@@ -4,7 +4,7 @@ Between the two lies the stored scale. It makes quantization-aware training stab
 while the weights move) and snapping idempotent (what was snapped stays where it is).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
 import jax
@@ -45,7 +45,7 @@ def auto_scale(w: jax.Array, bits: float | jax.Array, **settings) -> jax.Array:
 
 
 def quantize(
-    bits: ArrayLike,
+    bits: ArrayLike | Mapping[str, ArrayLike],
     *,
     scale: Literal["auto", "absmax", "mse", "percentile"] | ScaleRule = "auto",
     bound: Bound = "restricted",
@@ -59,7 +59,8 @@ def quantize(
     `fake_quant`. Restrict it with `wfm_jax.compress.matching`.
 
     Args:
-      bits: scalar: 2 to 8, or 16 or 32 for floating point; may be traced.
+      bits: scalar: 2 to 8, or 16 or 32 for floating point; may be traced. Or such scalars by path
+        name, mixed precision: kernels that are not named are left in floating point.
       scale: how scales are calibrated: ``"absmax"``, ``"mse"``, ``"percentile"`` (99.9),
         ``"auto"`` (mse up to 3 bits, absmax above), or a function like `absmax_scale`.
       bound: the scale convention.
@@ -71,14 +72,11 @@ def quantize(
 
     Raises:
       ValueError: for concrete bits that are not allowed, an unknown scale or bound; from ``init``,
-        for a group size that divides some leaf's inputs unevenly; from ``update``, for concrete
-        weights that hold NaN.
+        for a group size that divides some leaf's inputs unevenly; from ``init`` and ``update``, for
+        bits of a path that is no kernel; from ``update``, for concrete weights that hold NaN.
     """
-    check_bits(bits)
+    of_path = _bits_by_path(bits, min_bits)
     check_bound(bound)
-    if min_bits is not None:
-        check_bits(min_bits, "min_bits")
-        bits = jnp.maximum(bits, min_bits)
     rule = scale_rule(scale)
 
     def calibrate(w, b):
@@ -86,6 +84,7 @@ def quantize(
 
     def init(params, *, key):
         del key
+        of_path(params)
         scales = {p: jax.eval_shape(calibrate, w, 8) for p, w in kernels(params).items()}
         return QuantizeState(
             {path: jnp.zeros(s.shape, s.dtype) for path, s in scales.items()},
@@ -94,11 +93,12 @@ def quantize(
 
     def update(params, state, stats=None):
         del state, stats
-        scales = {path: calibrate(w, bits) for path, w in kernels(params).items()}
+        own = of_path(params)
+        scales = {path: calibrate(w, own[path]) for path, w in kernels(params).items()}
         for path, s in scales.items():
             if not is_traced(s) and bool(jnp.any(jnp.isnan(s))):
                 raise ValueError(f"params[{path!r}] holds NaN")
-        return params, QuantizeState(scales, {p: jnp.asarray(bits, jnp.float32) for p in scales})
+        return params, QuantizeState(scales, {p: jnp.asarray(own[p], jnp.float32) for p in scales})
 
     def apply(params, state):
         snapped = {
@@ -108,6 +108,33 @@ def quantize(
         return unflatten(params, snapped)
 
     return Transform(init, update, apply)
+
+
+def _bits_by_path(
+    bits: ArrayLike | Mapping[str, ArrayLike], min_bits: int | None
+) -> Callable[[Params], dict[str, ArrayLike]]:
+    """Returns a function that gives every kernel's bits; raises ValueError as `quantize` does."""
+    if min_bits is not None:
+        check_bits(min_bits, "min_bits")
+
+    def raised(one: ArrayLike) -> ArrayLike:
+        return one if min_bits is None else jnp.maximum(one, min_bits)
+
+    if not isinstance(bits, Mapping):
+        check_bits(bits)
+        everywhere = raised(bits)
+        return lambda params: dict.fromkeys(kernels(params), everywhere)
+    for path, one in bits.items():
+        check_bits(one, f"bits[{path!r}]")
+    named = {path: raised(one) for path, one in bits.items()}
+
+    def of_path(params):
+        everything = kernels(params)
+        if unknown := sorted(set(named) - set(everything)):
+            raise ValueError(f"bits of what is no kernel: {', '.join(unknown)}")
+        return dict.fromkeys(everything, 32) | named
+
+    return of_path
 
 
 def kernels(params: Params) -> dict[str, jax.Array]:
