@@ -7,27 +7,58 @@ of arrays with string names (``block_0/attention/query/kernel``), every kernel `
     outputs = apply(params, prepare(config, frame, modulation))
 """
 
+from wfm_jax.model.activations import (
+    Quantized,
+    Ranges,
+    calibrate_activations,
+    observe_activations,
+    observe_nothing_at,
+    quantizing,
+    quantizing_dynamically,
+    with_activations,
+)
 from wfm_jax.model.batches import Batch, sample_batch, to_batch
 from wfm_jax.model.config import PRESETS, ModelConfig, from_dict, preset, smaller, to_dict
 from wfm_jax.model.couplings import couplings, shrink_model, shrunk_config
 from wfm_jax.model.model import build, param_shapes
 from wfm_jax.model.outputs import Outputs, bit_llrs
+from wfm_jax.model.points import (
+    At,
+    Forward,
+    activation_points,
+    attention_points,
+    output_points,
+    recording,
+)
 from wfm_jax.model.student import start_smaller
 from wfm_jax.model.views import Inputs, prepare
 
 __all__ = [
     "PRESETS",
+    "At",
     "Batch",
+    "Forward",
     "Inputs",
     "ModelConfig",
     "Outputs",
+    "Quantized",
+    "Ranges",
+    "activation_points",
+    "attention_points",
     "bit_llrs",
     "build",
+    "calibrate_activations",
     "couplings",
     "from_dict",
+    "observe_activations",
+    "observe_nothing_at",
+    "output_points",
     "param_shapes",
     "prepare",
     "preset",
+    "quantizing",
+    "quantizing_dynamically",
+    "recording",
     "sample_batch",
     "shrink_model",
     "shrunk_config",
@@ -35,4 +66,5 @@ __all__ = [
     "start_smaller",
     "to_batch",
     "to_dict",
+    "with_activations",
 ]

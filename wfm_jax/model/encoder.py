@@ -3,6 +3,9 @@
 Activations are ``[batch * tokens, width]`` before every dense layer: with a separate batch axis
 the backward pass recomputes the layer norm into a transposed operand of each weight gradient.
 
+What enters a dense layer, and some of what is between, passes a point with a name
+(:mod:`wfm_jax.model.points`).
+
 Matrix products are computed in ``dtype``; the residual stream, norms and softmax stay in float32.
 """
 
@@ -12,6 +15,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from wfm_jax.model.config import ModelConfig
+from wfm_jax.model.points import At, unchanged, within
 
 
 class Attention(nnx.Module):
@@ -27,15 +31,16 @@ class Attention(nnx.Module):
         self.value = nnx.Linear(d_model, inner, dtype=dtype, rngs=rngs)
         self.out = nnx.Linear(inner, d_model, dtype=dtype, rngs=rngs)
 
-    def __call__(self, x: jax.Array, n_tokens: int) -> jax.Array:
+    def __call__(self, x: jax.Array, n_tokens: int, at: At = unchanged) -> jax.Array:
         def split(y: jax.Array) -> jax.Array:
             return y.reshape(-1, n_tokens, self.n_heads, self.head_dim)
 
+        x = at("input", x)
         q, k, v = split(self.query(x)), split(self.key(x)), split(self.value(x))
         scores = jnp.einsum("bqhd,bkhd->bhqk", q, k, preferred_element_type=jnp.float32)
-        share = jax.nn.softmax(scores / self.head_dim**0.5, axis=-1).astype(v.dtype)
+        share = at("share", jax.nn.softmax(scores / self.head_dim**0.5, axis=-1)).astype(v.dtype)
         mixed = jnp.einsum("bhqk,bkhd->bqhd", share, v)
-        return self.out(mixed.reshape(-1, self.n_heads * self.head_dim))
+        return self.out(at("mixed", mixed.reshape(-1, self.n_heads * self.head_dim)))
 
 
 class MLP(nnx.Module):
@@ -45,8 +50,8 @@ class MLP(nnx.Module):
         self.up = nnx.Linear(d_model, width, dtype=dtype, rngs=rngs)
         self.down = nnx.Linear(width, d_model, dtype=dtype, rngs=rngs)
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        return self.down(jax.nn.gelu(self.up(x)))
+    def __call__(self, x: jax.Array, at: At = unchanged) -> jax.Array:
+        return self.down(at("hidden", jax.nn.gelu(self.up(at("input", x)))))
 
 
 class Block(nnx.Module):
@@ -64,9 +69,10 @@ class Block(nnx.Module):
             self.mlp_norm = nnx.LayerNorm(d, rngs=rngs)
             self.mlp = MLP(d, width, dtype=dtype, rngs=rngs)
 
-    def __call__(self, x: jax.Array, n_tokens: int) -> jax.Array:
+    def __call__(self, x: jax.Array, n_tokens: int, at: At = unchanged) -> jax.Array:
         if self.has_attention:
-            x = x + self.attention(self.attention_norm(x), n_tokens).astype(x.dtype)
+            mixed = self.attention(self.attention_norm(x), n_tokens, within(at, "attention"))
+            x = x + mixed.astype(x.dtype)
         if self.has_mlp:
-            x = x + self.mlp(self.mlp_norm(x)).astype(x.dtype)
-        return x
+            x = x + self.mlp(self.mlp_norm(x), within(at, "mlp")).astype(x.dtype)
+        return at("output", x)

@@ -11,7 +11,6 @@ Heads are built around what a receiver knows for certain, and the network suppli
 - *link state*: K, SNR, LOS, delay spread and Doppler from the frame token and the patches' mean.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -23,6 +22,7 @@ from wfm_jax.model import positions, views
 from wfm_jax.model.config import ModelConfig
 from wfm_jax.model.encoder import Block
 from wfm_jax.model.outputs import Outputs, log_likelihood
+from wfm_jax.model.points import At, Forward, unchanged, within
 from wfm_jax.model.tokens import Tokenizer
 
 Params = dict[str, Any]
@@ -72,11 +72,11 @@ class WirelessModel(nnx.Module):
         self.head_key = nnx.Linear(located, FILTER_RANK * patch, rngs=rngs)
         self.head_frame = nnx.Linear(2 * d, config.n_modulations + len(LINK_STATE), rngs=rngs)
 
-    def __call__(self, inputs: views.Inputs) -> Outputs:
-        return self.answer(inputs, self.encode(inputs))
+    def __call__(self, inputs: views.Inputs, at: At = unchanged) -> Outputs:
+        return self.answer(inputs, self.encode(inputs, at))
 
-    def encode(self, inputs: views.Inputs) -> Tokens:
-        """The encoder's tokens."""
+    def encode(self, inputs: views.Inputs, at: At = unchanged) -> Tokens:
+        """The encoder's tokens; ``at`` is called at every point of :mod:`points`."""
         config = self.config
         frame = self.embed_modulation[...][inputs.modulation][:, None, :]
         places, times = positions.frequency_code(config), view_times(config)
@@ -95,11 +95,13 @@ class WirelessModel(nnx.Module):
         parts += [patches] + ([segments] if "iq" in config.views else [])
         x = jnp.concatenate(parts, axis=1).reshape(-1, config.d_model)
 
-        def run(block: Block, x: jax.Array) -> jax.Array:
-            return block(x, config.n_tokens)
+        def run(block: Block, x: jax.Array, at: At) -> jax.Array:
+            return block(x, config.n_tokens, at)
 
+        if self.remat:
+            run = nnx.remat(run, static_argnums=2)
         for i in range(config.n_layers):
-            x = (nnx.remat(run) if self.remat else run)(getattr(self, f"block_{i}"), x)
+            x = run(getattr(self, f"block_{i}"), x, within(at, f"block_{i}"))
         x = self.final_norm(x).reshape(batch, config.n_tokens, -1)
         n = 1 + config.n_patches
         return Tokens(x[:, 0], x[:, 1:n], x[:, n:])
@@ -185,7 +187,7 @@ def build(
     *,
     dtype: DTypeLike = jnp.float32,
     remat: bool = False,
-) -> tuple[Callable[[Params, views.Inputs], Outputs], Params]:
+) -> tuple[Forward, Params]:
     """Builds the model once, as a pure function of a plain dict of parameters.
 
     Args:
@@ -197,14 +199,15 @@ def build(
 
     Returns:
         ``apply(params, inputs) -> Outputs`` and the initial ``params``, a nested dict whose path
-        names are stable: ``block_0/attention/query/kernel``.
+        names are stable: ``block_0/attention/query/kernel``. ``apply`` takes ``at=`` too, a
+        function that is called at the points of :mod:`wfm_jax.model.points`.
     """
     model = WirelessModel(config, dtype=dtype, remat=remat, rngs=nnx.Rngs(params=key))
     graph, state = nnx.split(model)
     names = nnx.to_pure_dict(state)
 
-    def apply(params: Params, inputs: views.Inputs) -> Outputs:
-        return nnx.merge(graph, nnx.State(params))(inputs)
+    def apply(params: Params, inputs: views.Inputs, *, at: At | None = None) -> Outputs:
+        return nnx.merge(graph, nnx.State(params))(inputs, unchanged if at is None else at)
 
     return apply, names
 
