@@ -14,8 +14,9 @@ from wfm_jax.train.losses import TaskWeights
 _PIPELINES = flags.DEFINE_list(
     "pipelines",
     list(pipeline.DEFAULT),
-    "Pipelines: stages P (prune), Q (quantize), KD (distil), FT (fine-tune) joined by '-', or "
-    "none. Default: the sixteen orders of P, Q and KD, and three FT controls.",
+    "Pipelines: stages P (prune), Q (quantize), KD (distil), FT (fine-tune), S (cut out the heads "
+    "and neurons that P removed) joined by '-', or none. Default: the sixteen orders of P, Q and "
+    "KD, and three FT controls.",
 )
 _POINTS = flags.DEFINE_list(
     "operating_points",
@@ -98,7 +99,10 @@ def _values(field: str, flag: flags.FlagHolder) -> list:
             value = kind(text)
             fields: dict[str, Any] = {"pipeline": pipeline.NONE, "steps": 10**9}
             fields[field] = value
-            Configuration(**fields)
+            if field == "pipeline":
+                pipeline.parse(value)
+            else:
+                Configuration(**fields)
         except ValueError as error:
             raise flags.ValidationError(f"--{flag.name}={text}: {error}") from None
         values.append(value)

@@ -72,7 +72,7 @@ def gather(
         raise ValueError(f"a cohort of width {width} cannot hold {len(configurations)}")
 
     padded = [*configurations, *[configurations[0]] * (width - len(configurations))]
-    names = [zlib.crc32(c.config_id.encode()) for c in padded]
+    names = [_name(c) for c in padded]
     return Cohort(
         configurations=tuple(configurations),
         students=_newborn(
@@ -85,6 +85,15 @@ def gather(
         choices=choices,
         stats=stats,
     )
+
+
+def birth_key(configuration: Configuration) -> jax.Array:
+    """Where all randomness of a configuration's own comes from."""
+    return jax.random.fold_in(jax.random.key(configuration.seed), _name(configuration))
+
+
+def _name(configuration: Configuration) -> int:
+    return zlib.crc32(configuration.config_id.encode())
 
 
 @jax.jit

@@ -1,6 +1,7 @@
 """A configuration: one point of a sweep, and what of it matters."""
 
 import dataclasses
+import itertools
 import math
 from typing import Any
 
@@ -93,19 +94,45 @@ class Configuration:
                 f"distribution must be global or uniform for {self.structure}, "
                 f"got {self.distribution!r}"
             )
+        if "S" in pipelines.parse(self.pipeline) and self.structure not in compression.UNITS:
+            raise ValueError(
+                f"structure must be {', '.join(compression.UNITS)} in a pipeline with S, "
+                f"got {self.structure!r}"
+            )
+
+    @property
+    def shrinks_first(self) -> bool:
+        """Whether the pipeline begins with P-S: what is left is an architecture of its own."""
+        return pipelines.parse(self.pipeline)[:2] == pipelines.SHRINK_FIRST
+
+    @property
+    def shrinks_last(self) -> bool:
+        """Whether what is handed over is cut smaller."""
+        stages = pipelines.parse(self.pipeline)
+        return stages[-1:] == ("S",) and stages != pipelines.SHRINK_FIRST
 
     @property
     def stages(self) -> tuple[str, ...]:
-        """Stages that do something, the common recovery included.
+        """Stages that a cohort goes through, the common recovery included.
+
+        P-S at the start is behind it then, and S at the end before it.
 
         With ``student=same`` started from the teacher, KD at alpha = 1 before any P or Q compares
         the teacher with itself: its gradient is zero, and it is left out.
         """
+        stages = self._effective()
+        return (*stages, "FT") if self.recovery_steps else stages
+
+    def _effective(self) -> tuple[str, ...]:
         stages = pipelines.parse(self.pipeline)
+        stages = stages[2:] if self.shrinks_first else stages
+        stages = stages[:-1] if self.shrinks_last else stages
+        if self.shrinks_first:
+            return stages
         if self.student == "same" and self.init == "teacher" and self.alpha == 1.0:
             changed = next((i for i, s in enumerate(stages) if s != "KD"), len(stages))
             stages = stages[changed:]
-        return (*stages, "FT") if self.recovery_steps else stages
+        return stages
 
     def stage_steps(self) -> tuple[int, ...]:
         """Optimizer steps of each stage of :attr:`stages`; the earlier ones take a remainder."""
@@ -123,7 +150,11 @@ class Configuration:
 
         ``auto`` scales are resolved, so that configurations which differ in name only are one.
         """
-        stages = self.stages[:-1] if self.recovery_steps else self.stages
+        stages = (
+            *(pipelines.SHRINK_FIRST if self.shrinks_first else ()),
+            *self._effective(),
+            *(("S",) if self.shrinks_last else ()),
+        )
         trains = any(s in pipelines.TRAINING_STAGES for s in self.stages)
         before_prune = stages[: stages.index("P")] if "P" in stages else ()
         unused = set()
@@ -167,16 +198,13 @@ def product(operating_points: list[tuple[float, float]], **axes: list[Any]) -> l
         operating_points: (weight_bits, sparsity) pairs.
         **axes: lists of values by the name of a ``Configuration`` field.
     """
-    configurations = [Configuration(pipeline=pipelines.NONE)]
-    for name, values in axes.items():
-        configurations = [
-            dataclasses.replace(c, **{name: value}) for c in configurations for value in values
-        ]
-    return [
-        dataclasses.replace(c, weight_bits=bits, sparsity=sparsity)
-        for bits, sparsity in operating_points
-        for c in configurations
-    ]
+    configurations = []
+    for weight_bits, sparsity in operating_points:
+        for values in itertools.product(*axes.values()):
+            fields = {"pipeline": pipelines.NONE} | dict(zip(axes, values, strict=True))
+            fields |= {"weight_bits": weight_bits, "sparsity": sparsity}
+            configurations.append(Configuration(**fields))
+    return configurations
 
 
 def distinct(configurations: list[Configuration]) -> list[Configuration]:

@@ -24,6 +24,7 @@ from wfm_jax.sweep.cohort import Cohort
 from wfm_jax.sweep.configuration import Configuration, distinct
 from wfm_jax.sweep.group import Group, SweepSettings
 from wfm_jax.sweep.measure import Examiner
+from wfm_jax.sweep.shrunk import shrunk_groups
 from wfm_jax.train.interrupt import StopRequest
 from wfm_jax.train.model_files import Teacher
 
@@ -72,16 +73,29 @@ def run_sweep(
     if len(missing) < len(asked):
         progress.say(f"{len(asked) - len(missing)} of {len(asked)} configurations are finished")
     compiles = {}
-    for name in dict.fromkeys(c.student for c in asked):
-        members = [c for c in asked if c.student == name]
+    for group, members in _groups(asked, missing, teacher, settings):
         pending = [c for c in members if c in missing]
-        if not pending:
-            continue
-        group = Group(name, teacher, members, settings)
         for start in _cohorts(group, pending, folder):
             _run_cohort(group, start, teacher, settings, examiner, folder, progress, stop)
-        compiles[name] = group.n_compiles
+        compiles[group.name] = group.n_compiles
     return compiles
+
+
+def _groups(
+    asked: Sequence[Configuration],
+    missing: Sequence[Configuration],
+    teacher: Teacher,
+    settings: SweepSettings,
+) -> Iterator[tuple[Group, list[Configuration]]]:
+    """Static groups that still have something to do, each with its configurations."""
+    for name in dict.fromkeys(c.student for c in asked):
+        whole = [c for c in asked if c.student == name and not c.shrinks_first]
+        if any(c in missing for c in whole):
+            yield Group(name, teacher, whole, settings), whole
+        shrunk = [c for c in asked if c.student == name and c.shrinks_first]
+        if any(c in missing for c in shrunk):
+            for group in shrunk_groups(name, teacher, shrunk, settings):
+                yield group, list(group.members)
 
 
 @dataclasses.dataclass

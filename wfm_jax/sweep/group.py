@@ -3,7 +3,7 @@
 import collections
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import jax
@@ -46,7 +46,8 @@ class Group:
     """Configurations of one architecture, and the one program that trains them.
 
     Attributes:
-        name: ``same`` or ``smaller``.
+        name: ``same`` or ``smaller``, and what is left of it where the pipelines begin with P-S.
+        members: its configurations.
         config: the students' architecture.
         apply: its forward pass.
         width: of every cohort of this group: the most configurations of one seed, in eights.
@@ -62,9 +63,13 @@ class Group:
         teacher: Teacher,
         configurations: Sequence[Configuration],
         settings: SweepSettings,
+        *,
+        config: ModelConfig | None = None,
+        starts: Mapping[str, Any] | None = None,
     ):
-        self.name, self._settings = name, settings
-        self.config = teacher.config if name == "same" else smaller(teacher.config)
+        self.name, self.members, self._settings = name, tuple(configurations), settings
+        self._starts = starts or {}
+        self.config = config or (teacher.config if name == "same" else smaller(teacher.config))
         self.apply, _ = build(self.config, jax.random.key(0))
         teacher_apply, _ = build(teacher.config, jax.random.key(0))
         most = max(collections.Counter(c.seed for c in configurations).values())
@@ -87,7 +92,9 @@ class Group:
 
         self.train = jax.jit(chunk, donate_argnums=0)
         self._copied = (
-            start_smaller(teacher.config, self.config, teacher.params)
+            next(iter(starts.values()))
+            if starts
+            else start_smaller(teacher.config, self.config, teacher.params)
             if name == "smaller"
             else teacher.params
         )
@@ -112,6 +119,8 @@ class Group:
 
     def initial(self, configuration: Configuration) -> Any:
         """The parameters that a configuration starts from."""
+        if configuration.config_id in self._starts:
+            return self._starts[configuration.config_id]
         if configuration.init == "scratch":
             return build(self.config, jax.random.key(configuration.seed))[1]
         return self._copied

@@ -23,6 +23,7 @@ from wfm_jax.results.rows import config_id
 from wfm_jax.signal.receivers import ensemble_covariance
 from wfm_jax.sweep import compression
 from wfm_jax.sweep.configuration import Configuration
+from wfm_jax.sweep.shrunk import shrink_deployed
 from wfm_jax.sweep.stages import Deployed
 from wfm_jax.train.model_files import Teacher
 
@@ -125,6 +126,9 @@ class Examiner:
         }
         if row["status"] == "diverged":
             return row
+        if configuration.shrinks_last:
+            config, deployed = shrink_deployed(config, deployed)
+            apply, _ = build(config, jax.random.key(0))
         if config not in self._scorers:
             self._scorers[config] = make_scorer(config, apply, self._frames)
         scored = self._scorers[config](deployed.params)
