@@ -35,6 +35,7 @@ from wfm_jax.compress.affine import (
     quantize_integers_affine,
 )
 from wfm_jax.compress.allocation import Allocation, allocate, quantized_bytes
+from wfm_jax.compress.attention_matching import attention_loss
 from wfm_jax.compress.awq import AWQResult, awq
 from wfm_jax.compress.awq_transform import AWQState, awq_quantize
 from wfm_jax.compress.calibrate import (
@@ -57,6 +58,7 @@ from wfm_jax.compress.distributions import (
 )
 from wfm_jax.compress.dynamic_map import Codes8
 from wfm_jax.compress.erk import erk_kept
+from wfm_jax.compress.feature_matching import FeatureMap, match_init, match_loss
 from wfm_jax.compress.fisher import expected_increase, expected_increases
 from wfm_jax.compress.gather import gather_statistics
 from wfm_jax.compress.gguf_blocks import Q8_0, q8_0_dequantize, q8_0_quantize
@@ -64,6 +66,7 @@ from wfm_jax.compress.gptq import GPTQResult, gptq, gptq_with_report
 from wfm_jax.compress.gptq_transform import GPTQState, gptq_quantize
 from wfm_jax.compress.gradients import gradient_statistics
 from wfm_jax.compress.half import HalfState, store_half
+from wfm_jax.compress.layer_map import uniform_layer_map
 from wfm_jax.compress.learned_scale import lsq_apply, lsq_fake_quant, lsq_init, lsq_scale
 from wfm_jax.compress.lora import (
     Adapters,
@@ -82,13 +85,21 @@ from wfm_jax.compress.nf4 import NF4, NF4State, QuantizedAbsmax, nf4, nf4_dequan
 from wfm_jax.compress.observe import Observed, merge_observed, observe, observe_nothing
 from wfm_jax.compress.paths import flatten, matches, select, unflatten
 from wfm_jax.compress.prune import PruneState, magnitude_prune, prune, sparsity_achieved
-from wfm_jax.compress.quantize import QuantizeState, auto_scale, quantize
+from wfm_jax.compress.quantize import QuantizeState, auto_scale, kernels, quantize
 from wfm_jax.compress.quantize_affine import AffineState, quantize_affine
 from wfm_jax.compress.scales import mse_scale, percentile_scale
 from wfm_jax.compress.schedule import cubic_sparsity
 from wfm_jax.compress.scores import Score, magnitude, random_score, taylor, wanda
-from wfm_jax.compress.sensitivity import cells, evaluate_cells, prune_by, quantize_by
+from wfm_jax.compress.sensitivity import (
+    LEFT_ALONE,
+    Strategy,
+    cells,
+    evaluate_cells,
+    prune_by,
+    quantize_by,
+)
 from wfm_jax.compress.shrink import kept_units, shrink, shrink_scales
+from wfm_jax.compress.similarity import similarities, similarity_loss
 from wfm_jax.compress.statistics import (
     LeafStats,
     Stats,
@@ -109,6 +120,7 @@ from wfm_jax.compress.uniform import (
 )
 
 __all__ = [
+    "LEFT_ALONE",
     "NF4",
     "NM",
     "Q8_0",
@@ -126,6 +138,7 @@ __all__ = [
     "Coupling",
     "Distribution",
     "Factors",
+    "FeatureMap",
     "GPTQResult",
     "GPTQState",
     "HalfState",
@@ -143,6 +156,7 @@ __all__ = [
     "RangeRule",
     "Score",
     "Stats",
+    "Strategy",
     "Structure",
     "Transform",
     "UnitState",
@@ -150,6 +164,7 @@ __all__ = [
     "absmax_scale",
     "affine_grid",
     "allocate",
+    "attention_loss",
     "auto_scale",
     "awq",
     "awq_quantize",
@@ -183,6 +198,7 @@ __all__ = [
     "input_statistics",
     "keep_mask",
     "kept_units",
+    "kernels",
     "lora_apply",
     "lora_init",
     "lora_merge",
@@ -195,6 +211,8 @@ __all__ = [
     "lsq_scale",
     "magnitude",
     "magnitude_prune",
+    "match_init",
+    "match_loss",
     "matches",
     "matching",
     "mean_statistics",
@@ -228,6 +246,8 @@ __all__ = [
     "select",
     "shrink",
     "shrink_scales",
+    "similarities",
+    "similarity_loss",
     "softened_bernoulli_kl",
     "softened_kl",
     "sparsity_achieved",
@@ -237,6 +257,7 @@ __all__ = [
     "taylor",
     "unflatten",
     "uniform_keep_masks",
+    "uniform_layer_map",
     "uniformly",
     "wanda",
 ]
