@@ -85,7 +85,7 @@ def test_wide_values_do_not_wrap(study):
 
 def test_missing_values_are_dashes():
     *_, line = render([{"kind": "configuration", "pipeline": "P"}])
-    assert line.split() == ["P", *["–"] * 12, "1"]  # noqa: RUF001
+    assert line.split() == ["P", *["–"] * 11, "1"]  # noqa: RUF001
 
 
 def test_seeds_are_told_apart_only_where_there_are_several(study):
@@ -111,3 +111,12 @@ def test_the_bit_error_rate_stands_in_for_the_snr_loss(study):
 @pytest.mark.parametrize("rows", [[], [{"kind": "reference", "pipeline": "teacher"}]])
 def test_nothing_to_rank(rows):
     assert longest(render(rows)) <= 100
+
+
+def test_ways_that_differ_are_a_column_and_those_shared_a_line():
+    kinds = {"kind": "configuration", "pipeline": "P", "structure": "heads", "sparsity": 0.5}
+    lines = render([kinds | {"score": score} for score in ("wanda", "magnitude")])
+    assert lines[-1] == "Everywhere: heads"
+    assert "how" in lines[1].split()
+    assert sorted("wanda" in line for line in lines[3:]) == [False, False, True]
+    assert all("heads" not in line for line in lines[:-1])

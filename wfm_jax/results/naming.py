@@ -40,15 +40,28 @@ def stages(row: Row) -> tuple[str, ...]:
 
 
 def operating_point(row: Row) -> str:
-    """Weight bits and sparsity asked for, as far as the pipeline acts on them: ``4b 75%``; and how,
-    where it is not as usual: ``4b 2:4 wanda gptq``."""
+    """Weight bits and sparsity asked for, as far as the pipeline acts on them: ``4b 75%``."""
     parts, acting = [], stages(row)
     if "Q" in acting and row.get("weight_bits") is not None:
         parts.append(f"{number(row, 'weight_bits'):g}b")
     if "P" in acting and row.get("sparsity") is not None:
         parts.append(f"{100 * number(row, 'sparsity'):.3g}%")
-    parts += [row[name] for name, usual in USUAL.items() if row.get(name) not in (None, usual)]
     return " ".join(parts) or DASH
+
+
+def ways(row: Row) -> list[str]:
+    """How the pipeline acts, where that is not as usual: ``["2:4", "wanda", "gptq"]``."""
+    return [row[name] for name, usual in USUAL.items() if row.get(name) not in (None, usual)]
+
+
+def shared_ways(rows: Iterable[Row]) -> list[str]:
+    """The ways of all configurations that could have others."""
+    shared = []
+    for name, usual in USUAL.items():
+        found = {row.get(name) for row in configurations(rows)} - {None}
+        if len(found) == 1 and found != {usual}:
+            shared += found
+    return shared
 
 
 def pipeline_name(row: Row) -> str:
@@ -68,13 +81,15 @@ def marks(row: Row) -> list[str]:
 
 
 def point_name(row: Row) -> str:
-    """Pipeline and operating point, ``P-Q-KD 4b/75%``, with the student unless it is the same."""
+    """Pipeline and operating point, ``P-Q-KD 4b/75%``, with the student unless it is the same, and
+    with the ways that are not as usual."""
     point = operating_point(row).replace(" ", "/")
     student = row.get("student") or "same"
     words = [
         pipeline_name(row),
         "" if point == DASH else point,
         "" if student == "same" else student,
+        *ways(row),
     ]
     return " ".join(word for word in words if word)
 

@@ -11,6 +11,7 @@ from wfm_jax.results.pareto import pareto_ranks, ranked
 __all__ = ["pareto_ranks", "print_table"]
 
 WIDTH = 100
+_WORDS = ("\npipeline", "\npoint", "\nstudent", "\nhow")
 
 
 class _Field(NamedTuple):
@@ -38,8 +39,8 @@ def print_table(rows: Sequence[Row], console: Any = None) -> None:
         console = console if console.is_terminal else Console(width=WIDTH)
     fields = _fields(rows)
     table = Table(box=SIMPLE_HEAD, padding=0, pad_edge=False, show_edge=False)
-    for i, field in enumerate(fields):
-        side = "left" if i < 3 else "right"
+    for field in fields:
+        side = "left" if field.heading in _WORDS else "right"
         table.add_column(
             field.heading, justify=side, no_wrap=True, overflow="ellipsis", max_width=field.width
         )
@@ -53,6 +54,10 @@ def print_table(rows: Sequence[Row], console: Any = None) -> None:
         style = "red" if naming.diverged(row) else "bold" if rank == 1 else None
         table.add_row(*(field.text(row) for field in fields), mark, style=style)
     console.print(table)
+    if shared := naming.shared_ways(rows):
+        console.print(
+            f"Everywhere: {', '.join(shared)}", style="dim", markup=False, highlight=False
+        )
     seen = {mark for row in naming.configurations(rows) for mark in naming.marks(row)}
     if seen:
         meanings = (f"{mark} {words}" for mark, words in naming.MARKS.items() if mark in seen)
@@ -73,10 +78,19 @@ def _fields(rows: Sequence[Row]) -> list[_Field]:
         if known
         else _Field("BER\n16-QAM", 7, _format("ber_16", ".1e"))
     )
+    shared = naming.shared_ways(rows)
+
+    def ways(row: Row) -> str:
+        return " ".join(way for way in naming.ways(row) if way not in shared)
+
+    several = any(row.get("student") == "smaller" for row in rows)
+    student = _Field("\nstudent", 7, lambda row: row.get("student") or DASH)
+    differ = any(ways(row) for row in naming.configurations(rows))
     return [
         _Field("\npipeline", 13, name),
         _Field("\npoint", 8, naming.operating_point),
-        _Field("\nstudent", 7, lambda row: row.get("student") or DASH),
+        *([student] if several else []),
+        *([_Field("\nhow", 10 if several else 18, ways)] if differ else []),
         _Field("\nkB", 6, _kilobytes),
         _Field("\nratio", 6, _ratio),
         _Field("AMC\n%", 5, _format("amc_accuracy", ".1f", 100)),

@@ -201,8 +201,8 @@ def product(operating_points: list[tuple[float, float]], **axes: list[Any]) -> l
     configurations = []
     for weight_bits, sparsity in operating_points:
         for values in itertools.product(*axes.values()):
-            fields = {"pipeline": pipelines.NONE} | dict(zip(axes, values, strict=True))
-            fields |= {"weight_bits": weight_bits, "sparsity": sparsity}
+            fields: dict[str, Any] = {"weight_bits": weight_bits, "sparsity": sparsity}
+            fields |= {"pipeline": pipelines.NONE} | dict(zip(axes, values, strict=True))
             configurations.append(Configuration(**fields))
     return configurations
 
