@@ -100,7 +100,7 @@ def _values(field: str, flag: flags.FlagHolder) -> list:
             fields: dict[str, Any] = {"pipeline": pipeline.NONE, "steps": 10**9}
             fields[field] = value
             if field == "pipeline":
-                pipeline.parse(value)
+                pipeline.parse(text)
             else:
                 Configuration(**fields)
         except ValueError as error:

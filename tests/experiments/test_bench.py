@@ -5,6 +5,7 @@ import json
 import math
 import sys
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +16,7 @@ from rich.console import Console
 from experiments import bench, teacher_flags
 from experiments.benchmarks import (
     machine,
+    shrink_suite,
     signal,
     signal_sionna,
     timing,
@@ -24,7 +26,7 @@ from experiments.benchmarks import (
 )
 from experiments.launch import launch
 from tests import small
-from wfm_jax.model import preset
+from wfm_jax.model import build, preset, sample_batch
 from wfm_jax.signal import theory
 from wfm_jax.train import teacher
 from wfm_jax.train.teacher import TeacherSettings
@@ -129,6 +131,7 @@ def test_yardsticks_are_positive():
     "argument, part",
     [
         ("--suite=speed", "suite"),
+        ("--shrink_share=1", "shrink_share"),
         ("--rounds=0", "rounds"),
         ("--bits_per_symbol=3", "bits_per_symbol"),
         ("--bits_per_symbol=four", "bits_per_symbol"),
@@ -272,3 +275,29 @@ def test_what_the_peer_cannot_train_is_one_line_and_code_2(monkeypatch, capsys, 
 def test_a_training_suite_of_nothing_is_refused(name):
     with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
         train_suite.run(train_suite.Settings()._replace(**{name: 0}))
+
+
+def test_what_is_cut_out_computes_what_is_masked_with_fewer_operations():
+    config = preset("pico")
+    found = shrink_suite.variants(config, 0.5)
+    inputs = sample_batch(config, key=jax.random.key(0), batch_size=2).inputs
+    answers = {
+        name: jax.jit(build(of.config, jax.random.key(0))[0])(of.params, inputs)
+        for name, of in found.items()
+    }
+    masked, shrunk = answers[shrink_suite.MASKED], answers[shrink_suite.SHRUNK]
+    chex.assert_trees_all_close(shrunk, masked, rtol=1e-4, atol=1e-5)
+    assert not np.allclose(shrunk.channel, answers[shrink_suite.DENSE].channel)
+
+
+@pytest.mark.slow
+def test_a_tiny_shrinking_run_writes_what_is_promised(monkeypatch, tmp_path, capsys):
+    assert not run(monkeypatch, tmp_path, "--suite=shrink", "--shrink_models=pico", "--rounds=2")
+    result = json.loads((tmp_path / "shrink.json").read_text())
+    assert [case["batch_size"] for case in result["cases"]] == [1, 32]
+    for case in result["cases"]:
+        dense, masked, shrunk = case["variants"].values()
+        assert dense["parameters"] == masked["parameters"] > shrunk["parameters"]
+        assert dense["macs_per_frame"] == masked["macs_per_frame"] > shrunk["macs_per_frame"]
+        assert dense["times_faster"] == {"median": 1.0, "least": 1.0, "most": 1.0}
+    assert max(map(len, capsys.readouterr().out.splitlines()[:-1])) <= 100
