@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from wfm_jax.evaluate.frames import TestSet
-from wfm_jax.model import ModelConfig, Outputs, bit_llrs, to_batch
+from wfm_jax.model import Batch, ModelConfig, Outputs, bit_llrs, to_batch
 from wfm_jax.signal import link, mixed_qam
 
 Apply = Callable[[Any, Any], Outputs]
@@ -112,10 +112,32 @@ def score_and_demap(
     Returns:
         Scores, and the LLRs of the data bits, float32[n_frames, n_data, m_max].
     """
+    return score_answers(config, answer(config, apply, params, frame))
+
+
+class Answers(NamedTuple):
+    """What a model says of frames in two passes: modulation token ``known``, and ``blind``.
+
+    ``batch`` holds the frames and the inputs of the first pass.
+    """
+
+    batch: Batch
+    known: Outputs
+    blind: Outputs
+
+
+def answer(config: ModelConfig, apply: Apply, params: Any, frame: link.Frame) -> Answers:
+    """Runs the two passes; arguments of :func:`score_and_demap`."""
     batch = to_batch(config, frame, blind=jnp.zeros(frame.modulation.shape, bool))
     masked = jnp.full_like(batch.inputs.modulation, config.n_modulations)
     known = apply(params, batch.inputs)
-    blind = apply(params, batch.inputs._replace(modulation=masked))
+    return Answers(batch, known, apply(params, batch.inputs._replace(modulation=masked)))
+
+
+def score_answers(config: ModelConfig, answers: Answers) -> tuple[FrameScores, jax.Array]:
+    """Returns what :func:`score_and_demap` does, of answers given before."""
+    batch, known, blind = answers
+    frame = batch.frame
     # The model answers for the aligned, unit-rms frame; its error goes back to the frame's units.
     error = grid_power(known.channel - batch.channel) * frame.n0 / batch.n0
     llr = bit_llrs(config.link, batch.inputs, known, frame.modulation)

@@ -47,9 +47,10 @@ def sensitivity_picture(rows: Sequence[Row], path: str | os.PathLike) -> None:
         axes.set_xlabel(words, fontsize=9.5, labelpad=7)
         axes.xaxis.set_label_position("top")
     panels[0].set_yticks(range(len(tensors)), [short_name(name) for name in tensors], fontsize=8)
-    figure.tight_layout(rect=(0, 0.5 / height, 1, 1), w_pad=1.0)
+    figure.tight_layout(rect=(0, 0.5 / height, 0.91, 1), w_pad=1.0)
     if image is not None:
-        figure.colorbar(image, ax=list(panels), fraction=0.03, pad=0.02, label="rise of task loss")
+        bar = figure.add_axes((0.92, 0.25, 0.018, 0.5))
+        figure.colorbar(image, cax=bar, label="rise of task loss")
     figure.text(0.5, 0.1 / height, _NOTE, ha="center", fontsize=8, color="0.4")
     with atomic.replacing(path) as beside:
         figure.savefig(beside, format="png")

@@ -37,7 +37,7 @@ class Score(NamedTuple):
 
 SCORES = {
     "task_loss": Score("task loss", 1.0, ".3f", False),
-    "gmi_fraction": Score("GMI", 1.0, ".4f", True),
+    "gmi_fraction": Score("GMI", 1.0, ".3f", True),
     "channel_nmse_db": Score("NMSE dB", 1.0, ".2f", False),
     "amc_accuracy": Score("AMC %", 100.0, ".1f", True),
     "los_accuracy": Score("LOS %", 100.0, ".1f", True),

@@ -15,9 +15,10 @@ _CONFIGURATIONS = {
     "expected": "by Fisher",
     "larger": "by the larger",
 }
+_SHORT = {"baseline": "base", "measured": "meas.", "expected": "Fisher", "larger": "larger"}
 _CELLS_NOTE = """\
-Rise of the task loss when this tensor alone is compressed; in brackets the Fisher estimate at the
-fewest bits. Nothing is retrained. * 95 % interval of the paired difference excludes zero."""
+Rise of the task loss when this tensor alone is compressed; nothing is retrained. * its paired 95 %
+interval excludes zero. Last column: the Fisher estimate at the level of the first."""
 _NOTE = """\
 Task loss and AMC: means of 10, 15 and 20 dB, all else at 20 dB, on other frames than bits were
 allocated on. Below each: less the baseline, with the half-width of the paired 95 % interval;
@@ -39,7 +40,7 @@ def print_cells(rows: Sequence[Row], console: Any) -> None:
     for method, level in columns:
         table.add_column(f"{level:g}b" if method == "bits" else f"{level:.0%}", justify="right",
                          no_wrap=True)  # fmt: skip
-    table.add_column("(Fisher)", justify="right", no_wrap=True)
+    table.add_column("Fisher", justify="right", no_wrap=True)
 
     def worst(tensor: str) -> float:
         return -max(number(cells[method, tensor, at], "task_loss_change") for method, at in columns)
@@ -47,7 +48,7 @@ def print_cells(rows: Sequence[Row], console: Any) -> None:
     for tensor in sorted(distinct(rows, "tensor"), key=worst):
         texts = [_rise(cells[method, tensor, level]) for method, level in columns]
         expected = number(cells[first[0], tensor, first[1]], "expected_rise") if first else math.nan
-        table.add_row(short_name(tensor), *texts, f"({_number(expected)})")
+        table.add_row(short_name(tensor), *texts, _number(expected))
     console.print(table)
     console.print(_CELLS_NOTE, style="dim", markup=False, highlight=False, soft_wrap=True)
 
@@ -78,16 +79,17 @@ def print_allocations(rows: Sequence[Row], console: Any) -> None:
 
 def print_bits(rows: Sequence[Row], console: Any) -> None:
     """Prints the bits of every tensor: a line a tensor, a column an allocation."""
-    table = _table("Bits")
-    table.add_column("tensor", no_wrap=True)
+    budgets = distinct(rows, "budget")
+    words = ", ".join(f"{i}: at the bytes of {name}" for i, name in enumerate(budgets, start=1))
+    table = _table(f"Bits ({words})")
+    table.add_column("\ntensor", no_wrap=True)
+    for row in rows:
+        heading = f"{1 + budgets.index(row['budget'])}\n{_SHORT[row['configuration']]}"
+        table.add_column(heading, justify="right", no_wrap=True)
     given = [json.loads(row["bits"]) for row in rows]
-    for budget in distinct(rows, "budget"):
-        for row in rows:
-            if row["budget"] == budget:
-                words = _CONFIGURATIONS[row["configuration"]].replace(" ", "\n", 1)
-                table.add_column(words, justify="right", no_wrap=True)
     for tensor in given[0] if given else ():
         table.add_row(short_name(tensor), *(f"{bits[tensor]:g}" for bits in given))
+    table.add_row("mean", *(f"{number(row, 'mean_bits'):.2f}" for row in rows))
     console.print(table)
 
 
@@ -106,9 +108,12 @@ def _rise(row: Row) -> str:
 
 
 def _number(value: float) -> str:
+    """Three digits: ``.266``, ``8.26``."""
     if not math.isfinite(value):
         return DASH
-    return f"{value:z.4f}" if abs(value) < 1.0 else f"{value:.3g}"
+    if abs(value) < 5e-4:
+        return "0"
+    return f"{value:.3f}".replace("0.", ".", 1) if abs(value) < 0.9995 else f"{value:.3g}"
 
 
 def _value(row: Row, name: str) -> str:

@@ -1,0 +1,56 @@
+"""Which tensor of a trained model suffers from what, and mixed precision allocated by it.
+
+Every tensor alone at every number of bits and every sparsity, measured by one compiled program on
+calibration frames, beside the Fisher estimate; then bits for each tensor by integer programming, at
+the bytes of uniform bits, compared on other frames with paired 95 % intervals. Nothing is trained.
+Leaves in --workdir: sensitivity.jsonl and .parquet, heat_map.png, allocation.jsonl, files/ (packed
+models), summary.txt. Type the same command again after an interrupt: finished parts are not run
+again.
+
+  python -m experiments.sensitivity --workdir=runs/sensitivity
+  python -m experiments.sensitivity --checkpoint=runs/micro/teacher --bits=2,4,8 --sparsities= \\
+      --budget_bits=3 --workdir=DIR
+"""
+
+import pathlib
+
+from absl import flags
+
+from experiments import checkpoint_flag, launch, sensitivity_flags
+from wfm_jax.evaluate import sensitivity_files as files
+from wfm_jax.evaluate.sensitivity_study import Subject
+from wfm_jax.results.manifest import Manifest, open_run
+from wfm_jax.results.progress import Bar
+from wfm_jax.sweep.study import devices, versions
+from wfm_jax.train.frame_loss import frame_loss
+from wfm_jax.train.interrupt import StopRequest
+
+for _module in (launch, checkpoint_flag, sensitivity_flags):
+    flags.adopt_module_key_flags(_module)
+
+
+def main() -> None:
+    config, params, teacher_hash = checkpoint_flag.teacher()
+    study = sensitivity_flags.study(config)
+    subject = Subject(config, params, frame_loss, teacher_hash, study.strategy)
+    values = launch.flag_values(sensitivity_flags) | {"checkpoint": teacher_hash}
+    manifest = Manifest(
+        values, versions(), devices(), ignored=("workdir", "overwrite", "cell_strategy")
+    )
+    workdir, progress = launch.WORKDIR.value, Bar()
+    opened = open_run(workdir, manifest, growable=(), overwrite=launch.OVERWRITE.value)
+    with opened as run, StopRequest() as stop:
+        try:
+            cells, given = files.run_in_folder(
+                study, subject, run.path, progress=progress, check=stop.raise_if_asked
+            )
+        finally:
+            progress.close()
+        text = files.read_out(cells, given)
+        files.write_summary(text, run.path)
+    print(f"\n{text}")
+    print(f"Everything is in {pathlib.Path(workdir).resolve()}; open heat_map.png.")
+
+
+if __name__ == "__main__":
+    launch.launch(main)
