@@ -27,6 +27,7 @@ _AXES = {
     "student": flags.DEFINE_list("students", ["same"], "Architectures: same, smaller."),
     "init": flags.DEFINE_list("inits", ["teacher"], "Starts: teacher, scratch."),
     "seed": flags.DEFINE_list("seeds", ["0"], "Seeds of data stream, ties and initial draws."),
+    "act_bits": flags.DEFINE_list("act_bits", ["32"], "Bits of activations after Q: 2-8, 16, 32."),
     "temperature": flags.DEFINE_list("temperatures", ["2"], "Distillation temperatures."),
     "alpha": flags.DEFINE_list("alphas", ["0.9"], "Weights of distillation in KD, 0 to 1."),
     "learning_rate": flags.DEFINE_list("learning_rates", ["1e-3"], "Peak learning rates."),

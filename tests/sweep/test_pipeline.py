@@ -40,6 +40,7 @@ def test_unknown_stage_is_named_with_the_allowed_ones(text):
         ("weight_bits", 1, "2 to 8, 16 or 32"),
         ("weight_bits", 9, "2 to 8, 16 or 32"),
         ("weight_bits", 3.5, "2 to 8, 16 or 32"),
+        ("act_bits", 12, "2 to 8, 16 or 32"),
         ("alpha", 1.5, r"\[0, 1\]"),
         ("temperature", 0.0, "positive"),
         ("learning_rate", float("inf"), "positive"),

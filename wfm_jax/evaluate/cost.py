@@ -41,6 +41,7 @@ def cost_columns(
     act_bits: float = _FLOAT_BITS,
     teacher_bytes: int | None = None,
     path: str | os.PathLike | None = None,
+    metadata: Mapping[str, Any] | None = None,
 ) -> dict[str, float | int]:
     """The cost columns of a result row.
 
@@ -51,8 +52,9 @@ def cost_columns(
         teacher_bytes: size of the teacher's float32 file; without it ``compression_ratio`` is left
             out.
         path: where to leave the packed file; without it the file is only measured.
+        metadata: what else is in that file, JSON.
     """
-    data = pack(pack_model(**stored._asdict()))
+    data = pack(pack_model(**stored._asdict()), metadata)
     if path is not None:
         atomic.write_bytes(path, data)
     columns = {

@@ -40,10 +40,13 @@ def stages(row: Row) -> tuple[str, ...]:
 
 
 def operating_point(row: Row) -> str:
-    """Weight bits and sparsity asked for, as far as the pipeline acts on them: ``4b 75%``."""
+    """Weight bits and sparsity asked for, as far as the pipeline acts on them: ``4b 75%``, of
+    activations too where they are quantized: ``4b A8 75%``."""
     parts, acting = [], stages(row)
     if "Q" in acting and row.get("weight_bits") is not None:
         parts.append(f"{number(row, 'weight_bits'):g}b")
+    if "Q" in acting and number(row, "act_bits") < 16:
+        parts.append(f"A{number(row, 'act_bits'):g}")
     if "P" in acting and row.get("sparsity") is not None:
         parts.append(f"{100 * number(row, 'sparsity'):.3g}%")
     return " ".join(parts) or DASH

@@ -88,7 +88,7 @@ def _fields(rows: Sequence[Row]) -> list[_Field]:
     differ = any(ways(row) for row in naming.configurations(rows))
     return [
         _Field("\npipeline", 13, name),
-        _Field("\npoint", 8, naming.operating_point),
+        _Field("\npoint", 9, naming.operating_point),
         *([student] if several else []),
         *([_Field("\nhow", 10 if several else 18, ways)] if differ else []),
         _Field("\nkB", 6, _kilobytes),

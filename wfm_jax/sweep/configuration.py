@@ -31,6 +31,7 @@ class Configuration:
         pipeline: stages joined by ``-``.
         sparsity: share of the prunable weights that ``P`` removes, in [0, 1).
         weight_bits: bits of the encoder's kernels after ``Q``: 2-8, 16 or 32 (floating point).
+        act_bits: bits of what enters the encoder's kernels after ``Q``: as ``weight_bits``.
         temperature: T of ``KD``.
         alpha: weight of distillation in ``KD``, in [0, 1].
         learning_rate: peak of each training stage.
@@ -67,6 +68,7 @@ class Configuration:
     distribution: str = "global"
     structure: str = compression.UNSTRUCTURED
     score: str = "magnitude"
+    act_bits: float = 32
 
     def __post_init__(self):
         pipelines.parse(self.pipeline)
@@ -74,6 +76,8 @@ class Configuration:
             raise ValueError(f"sparsity must be in [0, 1), got {self.sparsity}")
         if self.weight_bits not in BITS:
             raise ValueError(f"weight_bits must be 2 to 8, 16 or 32, got {self.weight_bits}")
+        if self.act_bits not in BITS:
+            raise ValueError(f"act_bits must be 2 to 8, 16 or 32, got {self.act_bits}")
         if not (self.temperature > 0.0 and math.isfinite(self.temperature)):
             raise ValueError(f"temperature must be positive, got {self.temperature}")
         if not 0.0 <= self.alpha <= 1.0:
@@ -110,6 +114,11 @@ class Configuration:
         """Whether what is handed over is cut smaller."""
         stages = pipelines.parse(self.pipeline)
         return stages[-1:] == ("S",) and stages != pipelines.SHRINK_FIRST
+
+    @property
+    def quantizes_activations(self) -> bool:
+        """Whether it hands over a model of quantized activations."""
+        return "Q" in self.stages and self.act_bits < 16
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -165,7 +174,7 @@ class Configuration:
         if "Q" not in before_prune:
             unused |= {"score_on"}
         if "Q" not in stages:
-            unused |= {"weight_bits", "scale", "rounding", "train_from"}
+            unused |= {"weight_bits", "act_bits", "scale", "rounding", "train_from"}
         if self.rounding == "gptq":  # has no latent weights
             unused |= {"train_from"}
         if "KD" not in stages:

@@ -33,7 +33,7 @@ METRICS = {"amc_accuracy": metrics.amc_accuracy, "gmi_fraction": metrics.gmi_fra
 _POINT = ("sparsity", "weight_bits")
 _SAME = (
     *(*_POINT, "student", "init", "structure", "distribution", "score"),
-    *("scale", "rounding", "bound", "group_size"),
+    *("act_bits", "scale", "rounding", "bound", "group_size"),
 )
 _SAME_IF_BOTH = ("seed", "learning_rate", "steps", "recovery_steps", "temperature", "alpha")
 

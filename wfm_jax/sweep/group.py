@@ -82,6 +82,7 @@ class Group:
             weights=settings.weights,
             batch_size=settings.batch_size,
             strategy=settings.strategy,
+            quantize_activations=any(c.quantizes_activations for c in configurations),
         )
         self.n_compiles = 0
         self.choices = compression.choices_of(configurations, couplings(self.config))

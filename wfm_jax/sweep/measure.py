@@ -17,12 +17,22 @@ from wfm_jax.evaluate.metrics import AMC_SNRS_DB
 from wfm_jax.evaluate.products import frame_products
 from wfm_jax.evaluate.quality import quality_columns
 from wfm_jax.evaluate.scores import FrameScores, Scored
-from wfm_jax.model import ModelConfig, build, param_shapes
+from wfm_jax.model import (
+    Forward,
+    ModelConfig,
+    Quantized,
+    Ranges,
+    activation_points,
+    build,
+    param_shapes,
+    with_activations,
+)
 from wfm_jax.results import atomic
 from wfm_jax.results.rows import config_id
 from wfm_jax.signal.receivers import ensemble_covariance
 from wfm_jax.sweep import compression
 from wfm_jax.sweep.configuration import Configuration
+from wfm_jax.sweep.ranges import make_calibrator
 from wfm_jax.sweep.shrunk import shrink_deployed
 from wfm_jax.sweep.stages import Deployed
 from wfm_jax.train.model_files import Teacher
@@ -32,7 +42,7 @@ MODEL_SNRS_DB = tuple(sorted({*AMC_SNRS_DB, REFERENCE_SNR_DB}))
 FILES, SCORES = "files", "scores"
 COVARIANCE_STREAM = 0xC0FA
 RESAMPLES_SEED = 0
-MODEL_COLUMNS = {"act_bits": 32, "quant_format": "integer", "bound": "restricted"}
+MODEL_COLUMNS = {"quant_format": "integer", "bound": "restricted"}
 
 
 class Examiner:
@@ -58,7 +68,8 @@ class Examiner:
         self._weights = resample_weights(test_set.strata, seed=RESAMPLES_SEED)
         self._frames = draw_frames(test_set, MODEL_SNRS_DB)
         self._curve_frames = draw_frames(test_set, CURVE_SNRS_DB)
-        self._scorers: dict[ModelConfig, Any] = {}
+        self._scorers: dict[tuple[ModelConfig, bool], Any] = {}
+        self._calibrators: dict[ModelConfig, Any] = {}
         self._products: dict[ModelConfig, Any] = {}
         self._teacher_bytes: int | None = None
         self._shared = {
@@ -129,12 +140,29 @@ class Examiner:
         if configuration.shrinks_last:
             config, deployed = shrink_deployed(config, deployed)
             apply, _ = build(config, jax.random.key(0))
-        if config not in self._scorers:
-            self._scorers[config] = make_scorer(config, apply, self._frames)
-        scored = self._scorers[config](deployed.params)
+        stored = stored_form(deployed)
+        if configuration.quantizes_activations:
+            ranges = self._calibrator(config, apply)(deployed.params, configuration.act_bits)
+            model = Quantized(deployed.params, ranges, jnp.float32(configuration.act_bits))
+            scored = self._scorer(config, apply, activations=True)(model)
+            cost = self._cost(config, apply, identity, stored, configuration.act_bits, ranges)
+        else:
+            scored = self._scorer(config, apply)(deployed.params)
+            cost = self._cost(config, apply, identity, stored)
         self._save_scores(identity, scored)
-        row |= self._quality(scored)
-        return row | self._cost(config, apply, identity, stored_form(deployed))
+        return row | self._quality(scored) | cost
+
+    def _scorer(self, config: ModelConfig, apply: Forward, *, activations: bool = False) -> Any:
+        """Of plain parameters, or of those with ranges of activations."""
+        if (config, activations) not in self._scorers:
+            forward = with_activations(apply, activation_points(config)) if activations else apply
+            self._scorers[config, activations] = make_scorer(config, forward, self._frames)
+        return self._scorers[config, activations]
+
+    def _calibrator(self, config: ModelConfig, apply: Forward) -> Any:
+        if config not in self._calibrators:
+            self._calibrators[config] = make_calibrator(config, apply)
+        return self._calibrators[config]
 
     def _quality(self, scored: Scored) -> dict[str, float]:
         return quality_columns(
@@ -145,15 +173,27 @@ class Examiner:
         )
 
     def _cost(
-        self, config: ModelConfig, apply: Any, identity: str, stored: Stored
+        self,
+        config: ModelConfig,
+        apply: Any,
+        identity: str,
+        stored: Stored,
+        act_bits: float = 32,
+        ranges: Ranges | None = None,
     ) -> dict[str, Any]:
         """The cost columns; leaves the packed file on disk."""
         if config not in self._products:
             self._products[config] = frame_products(config, apply, param_shapes(config))
         path = self._folder / FILES / f"{identity}.wfm"
         products = self._products[config]
-        columns = cost_columns(products, stored, teacher_bytes=self._teacher_bytes, path=path)
-        return dict(columns)
+        return cost_columns(
+            products,
+            stored,
+            act_bits=act_bits,
+            teacher_bytes=self._teacher_bytes,
+            path=path,
+            metadata=None if ranges is None else _metadata(act_bits, ranges),
+        )
 
     def _save_scores(self, identity: str, scored: Scored) -> None:
         path = self._folder / SCORES / f"{identity}.npz"
@@ -168,6 +208,12 @@ def load_scores(folder: str | os.PathLike, identity: str, test_set: TestSet) -> 
         fields = {name: stored[name] for name in FrameScores._fields}
         snrs_db = tuple(float(snr) for snr in stored["snrs_db"])
     return Scored(test_set, snrs_db, FrameScores(**fields))
+
+
+def _metadata(act_bits: float, ranges: Ranges) -> dict[str, Any]:
+    """Of a packed file: what a receiver needs to know of activations."""
+    ends = {point: [float(range.low), float(range.high)] for point, range in ranges.items()}
+    return {"act_bits": act_bits, "ranges": ends}
 
 
 def null_of(params: Any) -> Any:

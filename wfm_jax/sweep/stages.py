@@ -41,17 +41,20 @@ def settings_of(configuration: Configuration, choices: compression.Choices) -> c
 def recipe_of(configuration: Configuration, stage: int) -> Recipe:
     """The numbers of a configuration's training stage; ``FT`` is distillation of weight zero."""
     distils = configuration.stages[stage] == "KD"
+    quantized = "Q" in configuration.stages[:stage]
     return Recipe(
         temperature=np.float32(configuration.temperature),
         alpha=np.float32(configuration.alpha if distils else 0.0),
         learning_rate=np.float32(configuration.learning_rate),
         total_steps=np.int32(configuration.stage_steps()[stage]),
+        act_bits=np.float32(configuration.act_bits if quantized else 32),
     )
 
 
 def resting_recipe() -> Recipe:
     """The recipe of a configuration that does not train now: no steps."""
-    return Recipe(np.float32(1.0), np.float32(0.0), np.float32(0.0), np.int32(0))
+    zero = np.float32(0.0)
+    return Recipe(np.float32(1.0), zero, zero, np.int32(0), act_bits=np.float32(32))
 
 
 @functools.partial(jax.jit, static_argnames="choices")
