@@ -49,21 +49,30 @@ def answers(pico, few):
 
 def test_the_task_loss_of_frames_is_that_of_training(pico, answers):
     """Where all frames of a batch have every task, the mean over frames is the batch's loss."""
-    config = pico[0]
-    known, blind = answers().known, answers().blind
-    batch = answers().batch
-    everyone = jnp.ones_like(batch.blind)
-    aware = task_losses(config, known, batch)
-    unaware = task_losses(config, blind, batch._replace(blind=everyone))
-    expected = {**unaware, "bits": aware["bits"], "channel": aware["channel"]}
-    for name, value in expected.items():
-        only = TaskWeights(**dict.fromkeys(expected, 0.0) | {name: 1.0})
-        found = frame_loss(config, answers(), only)
-        assert found.shape == (60,)
-        if name != "link":  # K is averaged over frames with a LOS ray there, over all of them here
-            np.testing.assert_allclose(jnp.mean(found), value, rtol=2e-5)
-    los = np.asarray(batch.frame.has_k)
-    assert 0 < los.sum() < los.size
+    config, given = pico[0], answers()
+    names = ("modulation", "bits", "channel", "link")
+
+    @jax.jit
+    def both(given):
+        batch, everyone = given.batch, jnp.ones_like(given.batch.blind)
+        aware = task_losses(config, given.known, batch)
+        unaware = task_losses(config, given.blind, batch._replace(blind=everyone))
+        own = {
+            name: frame_loss(config, given, TaskWeights(**dict.fromkeys(names, 0.0) | {name: 1.0}))
+            for name in names
+        }
+        return own, {**unaware, "bits": aware["bits"], "channel": aware["channel"]}
+
+    own, expected = both(given)
+    for name in names[:3]:  # of the last, K is averaged over frames with a LOS ray in training
+        assert own[name].shape == (60,)
+        np.testing.assert_allclose(jnp.mean(own[name]), expected[name], rtol=2e-5)
+    has_k = np.asarray(given.batch.frame.has_k)
+    assert 0 < has_k.sum() < has_k.size
+    np.testing.assert_allclose(
+        frame_loss(config, given), own["modulation"] + own["bits"] + 2 * own["channel"]
+        + own["link"], rtol=2e-5,
+    )  # fmt: skip
 
 
 def test_cells_are_the_model_with_one_tensor_compressed(pico, subject, few, answers):
@@ -121,6 +130,23 @@ def test_a_whole_study_in_one_program(subject, study):
     assert rows[0]["mean_bits"] == 4.0
     assert {row["frames_hash"] for row in rows} != {row["frames_hash"] for row in cells}
     assert subject.program._cache_size() == 1
+
+
+def test_mixed_precision_is_paired_with_its_baseline(subject, study):
+    """An allocation that equals the baseline changes nothing, with no doubt about it."""
+    uniform = np.full(len(subject.paths), 4.0)
+    given = {"four": {"baseline": uniform, "same": uniform, "eight": 2.0 * uniform}}
+    base, same, eight = study_of.measure_allocations(study, subject, given)
+    for name in SCORES:
+        ends = [same[f"{name}_change{end}"] for end in ("", "_low", "_high")]
+        assert ends == [0.0, 0.0, 0.0]
+    assert same["size_bytes"] == base["size_bytes"] < eight["size_bytes"]
+    assert (base["mean_bits"], eight["mean_bits"]) == (4.0, 8.0)
+    for name in SCORES:
+        found = eight[name] - base[name]
+        assert eight[f"{name}_change"] == pytest.approx(found, abs=1e-9)
+        assert eight[f"{name}_change_low"] <= found <= eight[f"{name}_change_high"]
+    assert eight["task_loss_change"] != 0.0
 
 
 def test_the_bytes_of_tensors_are_those_of_the_packed_file(subject):

@@ -1,7 +1,7 @@
 """How much a loss should rise when weights move: half the curvature times the squared move.
 
-At a minimum the gradient is zero, and of a log-likelihood the Hessian's diagonal is estimated by the
-mean square of the per-example gradients, the empirical Fisher matrix; of another loss it is the
+At a minimum the gradient is zero, and of a log-likelihood the Hessian's diagonal is estimated by
+the mean square of the per-example gradients, the empirical Fisher matrix; of another loss it is the
 right quantity up to a factor. An estimate costs one pass over the data for all tensors and levels,
 where measuring them (`wfm_jax.compress.evaluate_cells`) costs one each; it knows neither what
 rounding errors of a tensor do together nor moves too large for a parabola.

@@ -11,18 +11,18 @@ from wfm_jax.results.sensitivity_rows import SCORES, distinct, short_name
 WIDTH = 100
 _CONFIGURATIONS = {
     "baseline": "baseline",
-    "measured": "by measurement",
-    "expected": "by Fisher",
-    "larger": "by the larger",
+    "measured": "measured",
+    "expected": "Fisher",
+    "larger": "larger",
 }
-_SHORT = {"baseline": "base", "measured": "meas.", "expected": "Fisher", "larger": "larger"}
 _CELLS_NOTE = """\
 Rise of the task loss when this tensor alone is compressed; nothing is retrained. * its paired 95 %
-interval excludes zero. Last column: the Fisher estimate at the level of the first."""
+interval excludes zero. est.: the Fisher estimate at the level of the first column."""
 _NOTE = """\
 Task loss and AMC: means of 10, 15 and 20 dB, all else at 20 dB, on other frames than bits were
 allocated on. Below each: less the baseline, with the half-width of the paired 95 % interval;
-+ better, - worse, beyond it. By the larger: of measured and expected damage."""
++ better, - worse, beyond it. Allocated by the measured damage, by the Fisher estimate, or by the
+larger of the two."""
 
 
 def print_cells(rows: Sequence[Row], console: Any) -> None:
@@ -40,7 +40,7 @@ def print_cells(rows: Sequence[Row], console: Any) -> None:
     for method, level in columns:
         table.add_column(f"{level:g}b" if method == "bits" else f"{level:.0%}", justify="right",
                          no_wrap=True)  # fmt: skip
-    table.add_column("Fisher", justify="right", no_wrap=True)
+    table.add_column("est.", justify="right", no_wrap=True)
 
     def worst(tensor: str) -> float:
         return -max(number(cells[method, tensor, at], "task_loss_change") for method, at in columns)
@@ -81,16 +81,17 @@ def print_bits(rows: Sequence[Row], console: Any) -> None:
     """Prints the bits of every tensor: a line a tensor, a column an allocation."""
     budgets = distinct(rows, "budget")
     words = ", ".join(f"{i}: at the bytes of {name}" for i, name in enumerate(budgets, start=1))
-    table = _table(f"Bits ({words})")
+    table = _table("Bits")
     table.add_column("\ntensor", no_wrap=True)
     for row in rows:
-        heading = f"{1 + budgets.index(row['budget'])}\n{_SHORT[row['configuration']]}"
+        heading = f"{1 + budgets.index(row['budget'])}\n{_CONFIGURATIONS[row['configuration']]}"
         table.add_column(heading, justify="right", no_wrap=True)
     given = [json.loads(row["bits"]) for row in rows]
     for tensor in given[0] if given else ():
         table.add_row(short_name(tensor), *(f"{bits[tensor]:g}" for bits in given))
     table.add_row("mean", *(f"{number(row, 'mean_bits'):.2f}" for row in rows))
     console.print(table)
+    console.print(words, style="dim", markup=False, highlight=False, soft_wrap=True)
 
 
 def _table(title: str) -> Any:
