@@ -22,7 +22,9 @@ The array functions underneath (`keep_mask`, `fake_quant`, the scales, the disti
 need no transform and can be used by themselves; so can what trains a part of the parameters only,
 low-rank adapters (`lora_init`, `lora_apply`) and chosen leaves (`select`), or scales beside them
 (`lsq_init`, `lsq_apply`). Activations are quantized where a model calls `fake_quant_activation`,
-with the batch's range or one from `observe` and `calibrate`. Nothing here imports a layer library.
+with the batch's range or one from `observe` and `calibrate`. Beside answers, a student can match
+its teacher's features, relations and attention maps (`match_loss`, `similarity_loss`,
+`attention_loss`), whatever their widths, heads and depths. Nothing here imports a layer library.
 """
 
 from wfm_jax.compress.activations import ActivationRange, dynamic_range, fake_quant_activation

@@ -5,6 +5,9 @@ of arrays with string names (``block_0/attention/query/kernel``), every kernel `
 
     apply, params = build(ModelConfig(), key)
     outputs = apply(params, prepare(config, frame, modulation))
+
+Activations pass points that have names (:mod:`points`), where they may be recorded
+(:func:`recording`) or quantized (:func:`quantizing`, :func:`with_activations`).
 """
 
 from wfm_jax.model.activations import (
