@@ -24,7 +24,9 @@ low-rank adapters (`lora_init`, `lora_apply`) and chosen leaves (`select`), or s
 (`lsq_init`, `lsq_apply`). Activations are quantized where a model calls `fake_quant_activation`,
 with the batch's range or one from `observe` and `calibrate`. Beside answers, a student can match
 its teacher's features, relations and attention maps (`match_loss`, `similarity_loss`,
-`attention_loss`), whatever their widths, heads and depths. Nothing here imports a layer library.
+`attention_loss`), whatever their widths, heads and depths. Which tensor suffers from what is
+measured by `evaluate_cells` and estimated by `expected_increases`; `allocate` chooses bits by it.
+Nothing here imports a layer library.
 """
 
 from wfm_jax.compress.activations import ActivationRange, dynamic_range, fake_quant_activation

@@ -14,6 +14,9 @@ Where a receiver has to be robust: ``conditions`` (what is changed), ``condition
 ``view_information`` (what each tells, by argument), ``view_removal`` (measures), ``view_rows``
 (retention); ``robustness_files`` (both in a folder).
 
+Which tensor suffers from what: ``sensitivity`` (one program for all of them), ``sensitivity_study``
+(rows; mixed precision under a budget of bytes, tested on other frames), ``sensitivity_files``.
+
 Error-rate curves of classical receivers, without a model: ``ber`` (all of it), ``ber_study`` (what
 is asked, when a point is done), ``ber_point``, ``detection`` (the jitted step), ``estimators``,
 ``frame_sums`` (intervals), ``genie_theory`` (closed forms of a scenario), ``ber_files``.
