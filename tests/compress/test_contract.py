@@ -147,6 +147,13 @@ every_transform = pytest.mark.parametrize("make", TRANSFORMS.values(), ids=TRANS
 OF_ENTRIES = {name: make for name, make in TRANSFORMS.items() if name != "low_rank"}
 every_transform_of_entries = pytest.mark.parametrize("make", OF_ENTRIES.values(), ids=OF_ENTRIES)
 every_params = pytest.mark.parametrize("params", [f() for f in PARAMS.values()], ids=PARAMS)
+every_params_but_two_slow = pytest.mark.parametrize(
+    "params",
+    [
+        pytest.param(f(), id=name, marks=[] if name == "dict" else pytest.mark.slow)
+        for name, f in PARAMS.items()
+    ],
+)
 
 
 def compress(make, params, setting):
@@ -185,7 +192,7 @@ def test_contract(make, params):
 
 
 @every_transform
-@every_params
+@every_params_but_two_slow
 def test_jit_and_vmap_over_settings_equal_the_loop(make, params):
     many = jax.jit(jax.vmap(lambda p, x: compress(make, p, x)[1:], (None, 0)))(params, SETTINGS)
     for i, setting in enumerate(SETTINGS):
@@ -196,7 +203,7 @@ def test_jit_and_vmap_over_settings_equal_the_loop(make, params):
 
 
 @every_transform_of_entries
-@every_params
+@every_params_but_two_slow
 def test_gradient_is_one_where_weights_stay_and_zero_where_not(make, params):
     transform = make(jnp.float32(0.5))
     new, state = transform.update(params, transform.init(params, key=KEY))

@@ -35,6 +35,7 @@ def ranges(pico, drawn):
     return run(params, drawn.frame)
 
 
+@pytest.mark.slow
 def test_one_program_scores_all_ranges_and_bits(pico, drawn, ranges, score):
     config, apply, params = pico
     quantized = with_activations(apply, activation_points(config))

@@ -37,7 +37,7 @@ def uneven(config):
 def network(uneven):
     """``apply``, compiled, and parameters away from their start."""
     apply, params = build(uneven, KEY)
-    return jax.jit(apply, compiler_options=small.QUICK), small.moved(params, 0.1)
+    return jax.jit(apply), small.moved(params, 0.1)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 2))
@@ -63,7 +63,7 @@ def close(a, b):
 
 
 def answers(config, params, inputs):
-    apply = jax.jit(build(config, KEY)[0], compiler_options=small.QUICK)
+    apply = jax.jit(build(config, KEY)[0])
     return apply(params, inputs)
 
 

@@ -45,6 +45,7 @@ def test_only_a_group_that_asks_for_them_trains_with_them(teacher, settings, mon
     assert asked == [False, True, False]
 
 
+@pytest.mark.slow
 def test_calibrated_ranges_hold_nearly_all_and_err_little_at_eight_bits(teacher):
     apply, _ = build(teacher.config, jax.random.key(0))
     calibrate = make_calibrator(teacher.config, apply)

@@ -76,6 +76,7 @@ def trained(student_config, teacher_config):
     return run((small.moved(params, 0.1), maps), small.moved(teacher, 0.1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", PARTS)
 def test_a_small_student_learns_what_lies_inside_its_teacher(trained, part):
     losses = np.asarray(trained[part])
