@@ -170,6 +170,7 @@ def test_decisions_by_llr_are_nearest_decisions_if_maxlog_and_better_if_exact():
 # ---- intervals
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_truth_and_binomial_ones_do_not():
     """200 repetitions of a point of flat Rician frames; truth is the closed form. 95 % intervals
     hold it in 90-98 % of them (3 standard deviations are 4.6 %), binomial ones in under half."""

@@ -47,6 +47,7 @@ def answers(pico, few):
     return lambda changed=None: answer(params if changed is None else changed)
 
 
+@pytest.mark.slow
 def test_the_task_loss_of_frames_is_that_of_training(pico, answers):
     """Where all frames of a batch have every task, the mean over frames is the batch's loss."""
     config, given = pico[0], answers()
@@ -75,6 +76,7 @@ def test_the_task_loss_of_frames_is_that_of_training(pico, answers):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_cells_are_the_model_with_one_tensor_compressed(pico, subject, few, answers):
     config, _, params = pico
     paths = subject.paths
@@ -132,6 +134,7 @@ def test_a_whole_study_in_one_program(subject, study):
     assert subject.program._cache_size() == 1
 
 
+@pytest.mark.slow
 def test_mixed_precision_is_paired_with_its_baseline(subject, study):
     """An allocation that equals the baseline changes nothing, with no doubt about it."""
     uniform = np.full(len(subject.paths), 4.0)

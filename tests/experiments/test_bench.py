@@ -277,6 +277,7 @@ def test_a_training_suite_of_nothing_is_refused(name):
         train_suite.run(train_suite.Settings()._replace(**{name: 0}))
 
 
+@pytest.mark.slow
 def test_what_is_cut_out_computes_what_is_masked_with_fewer_operations():
     config = preset("pico")
     found = shrink_suite.variants(config, 0.5)

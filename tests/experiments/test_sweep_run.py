@@ -124,6 +124,7 @@ def test_the_null_row_is_the_model_with_all_prunable_weights_zero(finished):
     assert found["teacher"]["snr_loss_db"] == 0.0
 
 
+@pytest.mark.slow
 def test_the_same_command_again_runs_nothing(finished, start):
     workdir, _ = finished
     before = (workdir / "results.jsonl").read_bytes()

@@ -152,6 +152,7 @@ def test_vmap_over_bits_is_one_by_one(built, params, ranges, batch, quantized):
     chex.assert_trees_all_close(pick(many, 4), truth, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_dynamic_ranges_are_static_ones_of_the_same_batch(built, params, points, batch):
     """Calibrated by min-max, with quantization in force before each point: bit for bit."""
     apply, dynamic = built[0], quantizing_dynamically(points, 4)
@@ -205,6 +206,7 @@ def test_gradients_pass_and_reach_no_range(built, params, ranges, points, batch)
     chex.assert_trees_all_close(to_params, exact, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_how_the_stream_is_split_makes_no_difference(built, params, points, calibrated, batch):
     """Batches one after the other, in one program, and all frames at once: the same extremes."""
     apply = built[0]
@@ -219,6 +221,7 @@ def test_how_the_stream_is_split_makes_no_difference(built, params, points, cali
     chex.assert_trees_all_close(whole, together, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_calibrates_many_configurations_and_bits_in_one_program(built, params, points, batch):
     others = stacked(params, jax.tree.map(lambda w: 0.5 * w, params))
     batches = stacked(batch.inputs)

@@ -209,6 +209,7 @@ def lean_inputs(inputs):
     return inputs._replace(views=views, visible=visible)
 
 
+@pytest.mark.slow
 def test_the_formulas_hold_without_a_compiler(lean, partial):
     config, params = lean
     apply, _ = build(config, jax.random.key(0))
@@ -333,6 +334,7 @@ def test_heads_stay_in_their_range(apply, params, batch):
     assert not np.any(apply(silent, unknown).modulation)
 
 
+@pytest.mark.slow
 def test_rematerialisation_changes_no_number(lean, partial):
     """A block is run again in the backward pass; the value and the gradient are the same."""
     config, params = lean

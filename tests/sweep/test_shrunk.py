@@ -47,6 +47,7 @@ def answers(config, params):
     return jax.jit(build(config, jax.random.key(0))[0])(params, batch.inputs)
 
 
+@pytest.mark.slow
 def test_half_of_the_units_is_half_of_the_architecture(deployed, config):
     small = deployed["P-S"][0]
     assert small.heads == tuple(n // 2 for n in config.heads)
@@ -54,6 +55,7 @@ def test_half_of_the_units_is_half_of_the_architecture(deployed, config):
     assert deployed["P-Q-S"][0] == deployed["P-S-Q"][0] == small
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("masked", "shrunk"), [("P", "P-S"), ("P-Q", "P-Q-S")])
 def test_the_smaller_model_computes_what_the_masked_one_does(deployed, masked, shrunk):
     chex.assert_trees_all_close(
@@ -66,6 +68,7 @@ def _model(entry):
     return config, own.params
 
 
+@pytest.mark.slow
 def test_snapped_weights_stay_on_their_grid(deployed):
     _, own = deployed["P-Q-S"]
     flat = compress.flatten(own.params)
@@ -74,6 +77,7 @@ def test_snapped_weights_stay_on_their_grid(deployed):
         np.testing.assert_allclose(steps, np.round(steps), atol=1e-3)
 
 
+@pytest.mark.slow
 def test_units_are_gone_where_nothing_is_kept(deployed, config):
     left = units_left(config, deployed["P"][1].keep)
     assert {name: int(mask.sum()) for name, mask in left.items()} == {

@@ -40,7 +40,6 @@ METHODS = {
     "lora": LowRank((("head_*/kernel", 3), ("*_0/*/kernel", 1), ("*/kernel", 2)), scale=2.0),
     "full": Leaves("*"),
 }
-ONE_IS_QUICK = ["lora", *(pytest.param(name, marks=pytest.mark.slow) for name in ("probe", "full"))]
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +113,7 @@ def rank_of(path):
     return 3 if path.startswith("head_") else 1 if path.startswith("block_0/") else 2
 
 
+@pytest.mark.slow
 def test_low_rank_updates_move_their_kernels_by_matrices_of_their_rank(teacher_params, adapted):
     before, after = map(compress.flatten, (teacher_params, adapted("lora").params))
     paths = {path for path in before if path.endswith("/kernel")}
@@ -125,6 +125,7 @@ def test_low_rank_updates_move_their_kernels_by_matrices_of_their_rank(teacher_p
         assert np.all(values[rank_of(path) :] < 1e-5 * values[0] + 1e-6), path
 
 
+@pytest.mark.slow
 def test_low_rank_updates_train_as_many_parameters_as_counted(teacher_params, adapted):
     flat = compress.flatten(teacher_params)
     trained = adapted("lora").trained
@@ -135,12 +136,14 @@ def test_low_rank_updates_train_as_many_parameters_as_counted(teacher_params, ad
     assert float(adapters.scale) == 2.0
 
 
-@pytest.mark.parametrize("name", ONE_IS_QUICK)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", METHODS)
 def test_every_method_lowers_the_loss_on_fresh_frames(teacher_params, adapted, fresh_loss, name):
     assert float(fresh_loss(adapted(name).params)) < 0.9 * float(fresh_loss(teacher_params))
 
 
-@pytest.mark.parametrize("name", ONE_IS_QUICK)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", METHODS)
 def test_the_best_look_is_the_answer(adapted, name):
     result = adapted(name)
     assert result.validation.shape == (1 + SETTINGS.looks,)
@@ -238,6 +241,7 @@ def test_held_back_frames_count_among_the_labelled(n, held):
     assert split(AdaptSettings(), n) == (held, n - held)
 
 
+@pytest.mark.slow
 def test_a_merged_model_is_an_ordinary_one_and_its_updates_can_be_taken_out(
     target, teacher_params, adapted, fresh, apply, tmp_path
 ):
@@ -254,6 +258,7 @@ def test_a_merged_model_is_an_ordinary_one_and_its_updates_can_be_taken_out(
     assert moved(teacher_params, again.params)
 
 
+@pytest.mark.slow
 def test_updates_of_another_rank_are_refused(target, teacher_params, adapted, tmp_path):
     save_adapted(tmp_path / "lora", target, METHODS["lora"], adapted("lora"), {})
     other = LowRank((("head_*/kernel", 2), ("*/kernel", 1)))

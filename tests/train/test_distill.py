@@ -23,7 +23,7 @@ from wfm_jax.train.losses import TaskWeights, distillation_losses
 
 BATCH = 16
 TRANSFORM = compress.matching("block_*/kernel", compress.magnitude_prune(0.5))
-STRATEGIES = ("map", "vmap")
+STRATEGIES = ("map", pytest.param("vmap", marks=pytest.mark.slow))
 STREAM = 5
 
 
@@ -96,7 +96,7 @@ def steps(leanest, started):
         return chunk
 
     traced = []
-    chunk = {strategy: compiled(strategy) for strategy in STRATEGIES}
+    chunk = {strategy: compiled(strategy) for strategy in ("map", "vmap")}
 
     def run(strategy, students, recipes, n=1):
         students, recipes = stack(students), stack(recipes)
@@ -137,7 +137,7 @@ def alone(leanest, started, sample):
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize(
-    "n, tolerance", [(1, 3e-5), pytest.param(20, 1e-4, marks=pytest.mark.slow)]
+    "n, tolerance", [(1, 3e-5), pytest.param(20, 3e-4, marks=pytest.mark.slow)]
 )
 def test_together_is_alone(steps, alone, students, strategy, n, tolerance):
     together = steps(strategy, students, RECIPES, n)

@@ -79,6 +79,7 @@ def test_the_pretrained_model_says_how_to_make_it_again():
     assert told["scores"]["channel_nmse_db"] < -24.0
 
 
+@pytest.mark.slow
 def test_publishing_scores_and_saves(config, teacher_params, tmp_path):
     test_set = frames.TestSet(config.link, seed=3, frames_per_stratum=2)
     path = tmp_path / "model.safetensors"

@@ -98,6 +98,7 @@ def test_losses_fall(trained):
     assert max(total[1:]) < 0.9 * total[0]
 
 
+@pytest.mark.slow
 def test_a_stopped_training_ends_where_an_unbroken_one_does(trained, resumed):
     chex.assert_trees_all_equal(resumed[1].params, trained[1].params)
     assert resumed[1].hash == trained[1].hash
@@ -121,6 +122,7 @@ def test_a_teacher_carries_its_architecture_and_training(lean, trained):
     assert metadata["training"]["learning_rate"] == 5e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["masked", "training"])
 def test_another_training_in_the_folder_is_refused(lean, resumed, tmp_path, part):
     shutil.copytree(resumed[0] / part, tmp_path / part)
