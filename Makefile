@@ -4,8 +4,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PYTEST := $(PY) -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder --durations=25
 WORKDIR ?= runs/laptop
-# Compiling is most of the tests' time, and without optimization it takes a third of it. The oracles
-# compile as everybody does.
+# Compiling is most of the tests' time, and without optimization it takes a third of it. Studies and
+# oracles compile as everybody does: there it is running that takes the time.
 QUICK := XLA_FLAGS="--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 
 .PHONY: install sweep smoke pretrain test test-slow test-oracles test-all lint format clean
@@ -39,7 +39,8 @@ test: $(VENV)/.dev  ## everything in under ten minutes on two cores
 	$(QUICK) $(PYTEST) -m "not slow" --ignore=tests/oracles
 
 test-slow: $(VENV)/.dev  ## the studies that take minutes
-	$(QUICK) $(PYTEST) -m slow --ignore=tests/oracles
+	$(QUICK) $(PYTEST) -m slow --ignore=tests/oracles --ignore=tests/studies
+	$(PYTEST) -m slow tests/studies
 
 test-oracles: $(VENV)/.oracles  ## against other libraries; fails, rather than skips, without them
 	@$(PY) -c 'from importlib.metadata import version as v; print(*(f"{p} {v(p)}" for p in ("sionna-no-rt", "torch", "qwix", "bitsandbytes", "gguf")))'
