@@ -3,26 +3,13 @@
 import json
 import sys
 
-import jax
 import pytest
 from absl.testing import flagsaver
 
 from experiments import sensitivity
 from experiments.launch import launch
-from tests import small
 from wfm_jax.evaluate import sensitivity_study
-from wfm_jax.model import build, preset
 from wfm_jax.results.sensitivity_rows import read_allocations, read_rows
-from wfm_jax.train.model_files import save_teacher
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    """A pico model on the tiny link, all its parameters away from their start."""
-    path = tmp_path_factory.mktemp("model") / "pico.safetensors"
-    config = preset("pico", small.LINK)
-    save_teacher(path, config, small.moved(build(config, jax.random.key(0))[1], 0.1), {})
-    return path
 
 
 @pytest.fixture
