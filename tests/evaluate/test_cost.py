@@ -7,6 +7,7 @@ import pytest
 
 from wfm_jax import compress
 from wfm_jax.evaluate import cost, products
+from wfm_jax.export.grids import Uniform
 from wfm_jax.export.packed import load_packed
 from wfm_jax.model import param_shapes
 
@@ -75,8 +76,11 @@ def test_bit_operations_by_hand():
     activations = 750 * 32 * 32
     dense = cost.bit_ops(TOY_PRODUCTS, params | {"block_0/kernel": np.ones((8, 6))})
     assert dense == (240 + 18) * 32 * 32 + activations
-    bits = {"block_0/kernel": jnp.float32(4.0), "head/kernel": 16}
-    packed = cost.bit_ops(TOY_PRODUCTS, params, bits, act_bits=8)
+    grids = {
+        "block_0/kernel": Uniform(jnp.float32(4.0), np.ones((1, 6))),
+        "head/kernel": Uniform(16, np.ones((1, 6))),
+    }
+    packed = cost.bit_ops(TOY_PRODUCTS, params, grids, act_bits=8)
     assert packed == 120 * 4 * 8 + 18 * 32 * 8 + activations
 
 
@@ -91,7 +95,8 @@ def test_columns_are_those_of_the_file(tmp_path):
     params, pruned = prune.update(params, prune.init(params, key=key))
     params, snapped = snap.update(params, snap.init(params, key=key))
     seen = prune.apply(snap.apply(params, snapped), pruned)
-    stored = cost.Stored(compress.flatten(seen), pruned.keep, snapped.scale, snapped.bits)
+    grids = {path: Uniform(snapped.bits[path], scale) for path, scale in snapped.scale.items()}
+    stored = cost.Stored(compress.flatten(seen), pruned.keep, grids)
     path = tmp_path / "model.wfm"
     columns = cost.cost_columns(TOY_PRODUCTS[:1], stored, act_bits=8, teacher_bytes=9000, path=path)
     assert columns["size_bytes"] == path.stat().st_size

@@ -6,6 +6,7 @@ import pytest
 
 from wfm_jax import compress
 from wfm_jax.export.from_model import pack_model
+from wfm_jax.export.grids import Uniform
 from wfm_jax.export.packed import pack, unpack
 
 
@@ -34,8 +35,7 @@ def test_the_file_holds_the_effective_weights(bits, group_size, bound):
     packed = pack_model(
         effective,
         keep=states["prune"].keep,
-        scale=states["snap"].scale,
-        bits=states["snap"].bits,
+        grids={path: Uniform(bits, scale) for path, scale in states["snap"].scale.items()},
         half={"a/bias"},
     )
     data = pack(packed)

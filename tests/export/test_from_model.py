@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from wfm_jax.export.from_model import pack_model
+from wfm_jax.export.grids import Uniform
 from wfm_jax.export.packed import load_packed, pack, save_packed, unpack
 
 RNG = np.random.default_rng(0)
@@ -21,7 +22,7 @@ def test_what_jax_snapped_is_recovered_exactly(bits, blocks):
     snap = jax.jit(lambda w, s: jnp.clip(jnp.round(w / jnp.where(s, s, 1)), -half, half - 1) * s)
     keep = RNG.random((32, 16)) < 0.4
     effective = jnp.where(keep, snap(w, full), 0.0)
-    packed = pack_model({"w": effective}, keep={"w": keep}, scale={"w": scale}, bits={"w": bits})
+    packed = pack_model({"w": effective}, keep={"w": keep}, grids={"w": Uniform(bits, scale)})
     np.testing.assert_array_equal(unpack(pack(packed))["w"].effective(), effective)
 
 
@@ -34,8 +35,11 @@ def test_each_tensor_in_its_own_form(tmp_path):
     }
     packed = pack_model(
         params,
-        scale={"kernel": np.float32([[0.5, 1.0]]), "embedding": np.zeros((1, 2), np.float32)},
-        bits={"kernel": jnp.float32(3), "norm": 16.0, "embedding": jnp.float32(32)},
+        grids={
+            "kernel": Uniform(jnp.float32(3), np.float32([[0.5, 1.0]])),
+            "embedding": Uniform(jnp.float32(32), np.zeros((1, 2), np.float32)),
+            "norm": Uniform(16.0, np.ones(1, np.float32)),
+        },
         half={"bias"},
     )
     assert {name: t.bits for name, t in packed.items()} == {
@@ -52,19 +56,18 @@ def test_each_tensor_in_its_own_form(tmp_path):
 
 def test_half_for_all_leaves_quantized_ones_alone():
     params = {"k": np.float32([[1.0]]), "b": np.float32([2.0])}
-    packed = pack_model(params, scale={"k": np.ones((1, 1))}, bits={"k": 4}, half=True)
+    packed = pack_model(params, grids={"k": Uniform(4, np.ones((1, 1)))}, half=True)
     assert (packed["k"].bits, packed["b"].bits) == (4, 16)
 
 
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        ({"bits": {"w": 4}, "scale": {"w": np.float32([[0.3, 0.3]])}}, "^w: .* snapped ones"),
-        ({"bits": {"w": 4}, "scale": {"w": np.float32([[1e-30, 1]])}}, "^w: .* snapped ones"),
-        ({"bits": {"w": 4}, "scale": {"w": np.float32([1.0])}}, "^w: .* does not fit"),
-        ({"bits": {"w": 4}}, "^w: 4 bits need a scale"),
-        ({"bits": {"w": 4.5}, "scale": {"w": np.ones((1, 2))}}, r"^w: 4.5 bits: .* 2 to 8"),
-        ({"bits": {"w": 12}, "scale": {"w": np.ones((1, 2))}}, "^w: 12 bits"),
+        ({"grids": {"w": Uniform(4, np.float32([[0.3, 0.3]]))}}, "^w: .* snapped ones"),
+        ({"grids": {"w": Uniform(4, np.float32([[1e-30, 1]]))}}, "^w: .* snapped ones"),
+        ({"grids": {"w": Uniform(4, np.float32([1.0]))}}, "^w: .* does not fit"),
+        ({"grids": {"w": Uniform(4.5, np.ones((1, 2)))}}, r"^w: 4.5 bits: .* 2 to 8"),
+        ({"grids": {"w": Uniform(12, np.ones((1, 2)))}}, "^w: 12 bits"),
         ({"half": {"w"}}, "^w: .*float16"),
         ({"keep": {"w": np.ones(2, bool)}}, "^w: the keep mask has shape"),
         ({"keep": {"v": np.ones(2, bool)}, "half": {"u"}}, "not among the parameters: u, v"),
@@ -76,12 +79,12 @@ def test_what_would_not_be_these_weights_is_refused(settings, reason):
 
 
 def test_weights_outside_the_range_of_their_bits_are_refused():
-    settings = {"scale": {"w": np.ones((1, 1), np.float32)}, "bits": {"w": 2}}
+    settings = {"grids": {"w": Uniform(2, np.ones((1, 1), np.float32))}}
     with pytest.raises(ValueError, match=r"outside -2\.\.1"):
         pack(pack_model({"w": np.float32([[3.0]])}, **settings))
 
 
 def test_not_a_number_is_refused_where_integers_are_wanted():
-    settings = {"scale": {"w": np.ones((1, 1), np.float32)}, "bits": {"w": 4}}
+    settings = {"grids": {"w": Uniform(4, np.ones((1, 1), np.float32))}}
     with pytest.raises(ValueError, match=r"^w: "):
         pack_model({"w": np.float32([[np.nan]])}, **settings)

@@ -9,6 +9,7 @@ import numpy as np
 from wfm_jax import compress
 from wfm_jax.evaluate.products import Product
 from wfm_jax.export.from_model import pack_model
+from wfm_jax.export.grids import Grid
 from wfm_jax.export.packed import pack
 from wfm_jax.results import atomic
 
@@ -22,15 +23,13 @@ class Stored(NamedTuple):
     Attributes:
         params: effective weights by path name, float32.
         keep: masks by path name, 1 = stays.
-        scale: scales by path name.
-        bits: bits by path name; 16 and more: floating point.
-        half: names stored as float16, or True for all that ``bits`` does not name.
+        grids: by path name; what has none is floating point.
+        half: names stored as float16, or True for all that have no grid.
     """
 
     params: Mapping[str, Any]
     keep: Mapping[str, Any] | None = None
-    scale: Mapping[str, Any] | None = None
-    bits: Mapping[str, Any] | None = None
+    grids: Mapping[str, Grid] | None = None
     half: bool | Collection[str] = False
 
 
@@ -63,7 +62,7 @@ def cost_columns(
         "params_nonzero": sum(int(np.count_nonzero(w)) for w in stored.params.values()),
         "size_bytes": len(data),
         "flops": flops(products),
-        "bit_ops": bit_ops(products, stored.params, stored.bits, act_bits),
+        "bit_ops": bit_ops(products, stored.params, stored.grids, act_bits),
     }
     if teacher_bytes is not None:
         columns["compression_ratio"] = teacher_bytes / len(data)
@@ -90,7 +89,7 @@ def flops(products: Sequence[Product]) -> float:
 def bit_ops(
     products: Sequence[Product],
     params: Mapping[str, Any],
-    bits: Mapping[str, Any] | None = None,
+    grids: Mapping[str, Grid] | None = None,
     act_bits: float = _FLOAT_BITS,
 ) -> float:
     """Bit operations of a frame: MACs x bits of one factor x bits of the other.
@@ -101,7 +100,7 @@ def bit_ops(
     Args:
         products: of the model.
         params: effective weights by path name.
-        bits: bits of weights by path name; 16 and more, or absent: floating point.
+        grids: of weights by path name; 16 bits and more, or absent: floating point.
         act_bits: bits of the activations that enter a product with weights.
     """
     total = 0.0
@@ -111,7 +110,8 @@ def bit_ops(
             continue
         name = product.parameter
         used = product.macs / product.weights * int(np.count_nonzero(params[name]))
-        total += used * _width((bits or {}).get(name, _FLOAT_BITS)) * _width(act_bits)
+        bits = grids[name].bits if grids and name in grids else _FLOAT_BITS
+        total += used * _width(bits) * _width(act_bits)
     return total
 
 

@@ -17,12 +17,13 @@ import numpy as np
 
 from wfm_jax import compress
 from wfm_jax.evaluate import sensitivity
-from wfm_jax.evaluate.cost import PRUNABLE, Stored
+from wfm_jax.evaluate.cost import PRUNABLE
 from wfm_jax.evaluate.frames import TestSet, frames_hash
 from wfm_jax.evaluate.intervals import resample_weights
 from wfm_jax.evaluate.sensitivity import FrameLoss
 from wfm_jax.evaluate.stacked import with_interval
 from wfm_jax.export.from_model import pack_model
+from wfm_jax.export.grids import Uniform
 from wfm_jax.export.packed import pack
 from wfm_jax.model import ModelConfig, build
 from wfm_jax.results.progress import Progress, Silent
@@ -258,8 +259,8 @@ def packed(subject: Subject, bits: np.ndarray) -> bytes:
     method = compress.quantize(dict(zip(subject.paths, map(int, bits), strict=True)))
     params, state = method.update(subject.params, ())
     flat = {p: np.asarray(w) for p, w in compress.flatten(method.apply(params, state)).items()}
-    stored = Stored(flat, None, state.scale, {p: float(b) for p, b in state.bits.items()})
-    return pack(pack_model(**stored._asdict()))
+    grids = {path: Uniform(state.bits[path], scale) for path, scale in state.scale.items()}
+    return pack(pack_model(flat, grids=grids))
 
 
 def _frames(test_set: TestSet, subject: Subject) -> Row:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from wfm_jax.export.grids import Grid
 from wfm_jax.export.tensors import INTEGER_BITS, PackedTensor, expand_scale, is_float16
 
 
@@ -12,8 +13,7 @@ def pack_model(
     params: Mapping[str, Any],
     *,
     keep: Mapping[str, Any] | None = None,
-    scale: Mapping[str, Any] | None = None,
-    bits: Mapping[str, Any] | None = None,
+    grids: Mapping[str, Grid] | None = None,
     half: bool | Collection[str] = False,
 ) -> dict[str, PackedTensor]:
     """The tensors that ``pack`` turns into bytes.
@@ -22,24 +22,24 @@ def pack_model(
       params: by path name, the weights that the forward pass sees (a transform's ``apply``):
         snapped to their grid where quantized. Latent weights are refused, not rounded silently.
       keep: masks, 1 = stays, by path name.
-      scale: by path name, as ``PackedTensor.scale``; ignored where bits are 16 and more.
-      bits: by path name; 2 to 8 store integers, 16 float16, 32 and absent float32.
-      half: tensors without an entry in ``bits`` to store as float16, or True for all of them.
+      grids: by path name; what has none is float32.
+      half: tensors without a grid to store as float16, or True for all of them.
 
     Raises:
       ValueError: naming the tensor whose stored form would not be its weights bit for bit (a
         negative zero counts as zero), whose bits cannot be stored, or that is not in ``params``.
     """
-    keep, scale, bits = keep or {}, scale or {}, bits or {}
+    keep, grids = keep or {}, grids or {}
     halves = (set(params) if half else set()) if isinstance(half, bool) else set(half)
-    if unknown := sorted((set(keep) | set(scale) | set(bits) | halves) - set(params)):
+    if unknown := sorted((set(keep) | set(grids) | halves) - set(params)):
         raise ValueError(f"not among the parameters: {', '.join(unknown)}")
     packed = {}
     for name, weights in params.items():
-        default = 16 if name in halves else 32
-        width = float(np.asarray(bits.get(name, default)))
+        grid = grids.get(name)
+        width = float(np.asarray(grid.bits)) if grid else 16.0 if name in halves else 32.0
+        scale = grid.scale if grid else None
         try:
-            packed[name] = _tensor(weights, width, scale.get(name), keep.get(name))
+            packed[name] = _tensor(weights, width, scale, keep.get(name))
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
     return packed

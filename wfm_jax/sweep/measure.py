@@ -17,6 +17,7 @@ from wfm_jax.evaluate.metrics import AMC_SNRS_DB
 from wfm_jax.evaluate.products import frame_products
 from wfm_jax.evaluate.quality import quality_columns
 from wfm_jax.evaluate.scores import FrameScores, Scored
+from wfm_jax.export.grids import Uniform
 from wfm_jax.model import (
     Forward,
     ModelConfig,
@@ -228,9 +229,8 @@ def null_of(params: Any) -> Any:
 
 def stored_form(deployed: Deployed) -> Stored:
     """How one configuration is packed; float32 where nothing says otherwise."""
-    flat, bits = _flat(deployed.params), {k: float(b) for k, b in deployed.bits.items()}
-    half = set(flat) - set(bits) if bool(deployed.half) else False
-    return Stored(flat, deployed.keep, deployed.scale, bits, half)
+    grids = {path: Uniform(bits, deployed.scale[path]) for path, bits in deployed.bits.items()}
+    return Stored(_flat(deployed.params), deployed.keep, grids, bool(deployed.half))
 
 
 def _flat(params: Any) -> dict[str, np.ndarray]:
