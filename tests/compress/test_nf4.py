@@ -176,8 +176,20 @@ def test_double_quantized_weights_stay_with_their_stored_blocks():
     )
     chex.assert_trees_all_equal(transform.apply(seen, state), seen)
     restored = jnp.abs(seen["dense"]["kernel"]).reshape(-1, 64).max(1)
-    np.testing.assert_allclose(restored, state.absmax["dense/kernel"], rtol=1e-6)
+    stored = NF4(jnp.full_like(W, 15, jnp.uint8), state.absmax["dense/kernel"])
+    np.testing.assert_allclose(restored, nf4_dequantize(stored).reshape(-1)[::64], rtol=1e-6)
     assert float(jnp.abs(restored - nf4_quantize(W).absmax).max()) > 0
+
+
+def test_an_optimizing_compiler_makes_the_same_weights_of_double_quantized_blocks():
+    """A fused multiply-add would round once where every other reader of the codes rounds twice."""
+    q = nf4_quantize(jax.random.normal(KEY, (64, 256)), block_size=4, double_quant=True)
+    blocks = q.absmax.codes.absmax.repeat(256)
+    absmax = DYNAMIC_MAP[q.absmax.codes.codes] * blocks + q.absmax.offset
+    weights = (NF4_LEVELS[q.codes].reshape(-1, 4) * absmax[:, None]).reshape(64, 256)
+    optimized = {"xla_backend_optimization_level": 3}
+    np.testing.assert_array_equal(jax.jit(nf4_dequantize, compiler_options=optimized)(q), weights)
+    np.testing.assert_array_equal(nf4_dequantize(q), weights)
 
 
 def test_a_sweep_has_both_and_nf4_is_a_pytree():

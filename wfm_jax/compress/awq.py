@@ -151,6 +151,8 @@ def snap(
 ) -> jax.Array:
     """Snaps a kernel to the grid of its rows times ``inputs``, straight through.
 
+    The result is (integer * scale) * (1 / inputs): division as in `wfm_jax.compress.uniform`.
+
     Args:
       w: kernel ``[in, out]``.
       bits: scalar, may be traced; 16 and more return ``w``.
@@ -160,7 +162,7 @@ def snap(
     """
     values = as_float(jax.lax.stop_gradient(w))
     inputs = inputs.astype(values.dtype)
-    snapped = fake_quant(values * inputs, bits, bound=bound, scale=scale) / inputs
+    snapped = fake_quant(values * inputs, bits, bound=bound, scale=scale) * jnp.reciprocal(inputs)
     return straight_through(w, jnp.where(jnp.asarray(bits) >= 16, w, snapped.astype(w.dtype)))
 
 

@@ -104,4 +104,7 @@ def dequantize_dynamic(q: Codes8, *, block_size: int = 256) -> jax.Array:
       block_size: the one it was called with.
     """
     rows = jnp.asarray(DYNAMIC_MAP)[as_rows(q.codes, block_size)]
-    return (rows * q.absmax[:, None]).reshape(-1)[: q.codes.size]
+    absmax = q.absmax[:, None]
+    # Clipping changes no value. It keeps compilers from fusing the product with a sum behind it, by
+    # which the same codes would be other numbers under ``jit`` and in whoever reads a file of them.
+    return jnp.clip(rows * absmax, -absmax, absmax).reshape(-1)[: q.codes.size]

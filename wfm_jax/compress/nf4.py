@@ -75,11 +75,11 @@ class NF4State(NamedTuple):
 
     Attributes:
       on: boolean scalar; False until an update turned it on.
-      absmax: path name -> float32 ``[ceil(n / block_size)]``, after double quantization if any.
+      absmax: path name -> float32 ``[ceil(n / block_size)]``; or the same, double quantized.
     """
 
     on: jax.Array
-    absmax: dict[str, jax.Array]
+    absmax: dict[str, jax.Array | QuantizedAbsmax]
 
 
 def nf4_quantize(w: jax.Array, *, block_size: int = 64, double_quant: bool = False) -> NF4:
@@ -112,10 +112,7 @@ def nf4_quantize(w: jax.Array, *, block_size: int = 64, double_quant: bool = Fal
 
 def nf4_dequantize(q: NF4) -> jax.Array:
     """Returns the float32 weights that ``q`` stands for; one, not a stack (use ``vmap``)."""
-    absmax = q.absmax
-    if isinstance(absmax, QuantizedAbsmax):
-        absmax = _dequantize_absmax(absmax)
-    return _weights(q.codes, absmax)
+    return _weights(q.codes, _plain(q.absmax))
 
 
 def nf4(on: ArrayLike = True, *, block_size: int = 64, double_quant: bool = False) -> Transform:
@@ -155,22 +152,25 @@ def nf4(on: ArrayLike = True, *, block_size: int = 64, double_quant: bool = Fals
     """
     _check_block_size(block_size)
 
+    def stored(w, path):
+        absmax = _absmax(w, block_size, path)
+        return _quantize_absmax(absmax) if double_quant else absmax
+
     def init(params, *, key):
         del key
-        n_blocks = {path: -(-w.size // block_size) for path, w in kernels(params).items()}
-        zeros = {path: jnp.zeros(n, jnp.float32) for path, n in n_blocks.items()}
+        like = jax.eval_shape(lambda: {p: stored(w, p) for p, w in kernels(params).items()})
+        zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), like)
         return NF4State(jnp.asarray(False), zeros)
 
     def update(params, state, stats=None):
         del state, stats
-        absmax = {path: _absmax(w, block_size, path) for path, w in kernels(params).items()}
-        if double_quant:
-            absmax = {p: _dequantize_absmax(_quantize_absmax(a)) for p, a in absmax.items()}
+        absmax = {path: stored(w, path) for path, w in kernels(params).items()}
         return params, NF4State(jnp.asarray(on, bool), absmax)
 
     def apply(params, state):
         snapped = {
-            path: _snap(w, state.absmax[path], state.on) for path, w in kernels(params).items()
+            path: _snap(w, _plain(state.absmax[path]), state.on)
+            for path, w in kernels(params).items()
         }
         return unflatten(params, snapped)
 
@@ -208,8 +208,11 @@ def _quantize_absmax(absmax: jax.Array) -> QuantizedAbsmax:
     return QuantizedAbsmax(quantize_dynamic(absmax - offset), offset)
 
 
-def _dequantize_absmax(q: QuantizedAbsmax) -> jax.Array:
-    return dequantize_dynamic(q.codes) + q.offset
+def _plain(absmax: jax.Array | QuantizedAbsmax) -> jax.Array:
+    """Returns float32 ``[n_blocks]``."""
+    if not isinstance(absmax, QuantizedAbsmax):
+        return absmax
+    return dequantize_dynamic(absmax.codes) + absmax.offset
 
 
 def _block_size(size: int, n_blocks: int) -> int:
