@@ -96,8 +96,10 @@ def test_the_scale_of_the_moment_does_not_matter():
 def test_traced_bits_equal_static_ones_and_sixteen_leave_weights_alone(group_size):
     bits = jnp.array([2, 3, 4, 8, 16, 32])
     many = jax.jit(jax.vmap(lambda b: gptq(W, H, b, group_size=group_size)))(bits)
+    # Scales of later groups depend on sums, which two programs may add up in two orders.
+    rounding = 0 if group_size is None else 1e-6
     for one, b in zip(many, bits, strict=True):
-        np.testing.assert_array_equal(one, gptq(W, H, int(b), group_size=group_size))
+        np.testing.assert_allclose(one, gptq(W, H, int(b), group_size=group_size), rtol=rounding)
     np.testing.assert_array_equal(many[-2:], jnp.stack([W, W]))
 
 

@@ -83,7 +83,7 @@ from wfm_jax.compress.lora import (
     lora_size,
     lora_unmerge,
 )
-from wfm_jax.compress.low_rank import LowRankState, factorise, low_rank
+from wfm_jax.compress.low_rank import LowRankState, factorise, low_rank, rank_of_share
 from wfm_jax.compress.masks import global_keep_masks, keep_mask, uniform_keep_masks
 from wfm_jax.compress.nf4 import NF4, NF4State, QuantizedAbsmax, nf4, nf4_dequantize, nf4_quantize
 from wfm_jax.compress.observe import Observed, merge_observed, observe, observe_nothing
@@ -247,6 +247,7 @@ __all__ = [
     "quantize_integers_affine",
     "quantized_bytes",
     "random_score",
+    "rank_of_share",
     "select",
     "shrink",
     "shrink_scales",

@@ -1,5 +1,6 @@
 """AWQ as a transform: stored scales of outputs and of inputs; see `wfm_jax.compress.awq`."""
 
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 import jax
@@ -9,7 +10,7 @@ from jax.typing import ArrayLike
 from wfm_jax.compress.awq import awq, snap
 from wfm_jax.compress.checks import check_no_nan
 from wfm_jax.compress.paths import unflatten
-from wfm_jax.compress.quantize import ScaleRule, kernels, quantize, scale_rule
+from wfm_jax.compress.quantize import ScaleRule, bits_by_path, kernels, quantize, scale_rule
 from wfm_jax.compress.statistics import statistics_of
 from wfm_jax.compress.transform import Transform
 from wfm_jax.compress.uniform import Bound
@@ -32,7 +33,7 @@ class AWQState(NamedTuple):
 
 
 def awq_quantize(
-    bits: ArrayLike,
+    bits: ArrayLike | Mapping[str, ArrayLike],
     *,
     scale: Literal["auto", "absmax", "mse", "percentile"] | ScaleRule = "auto",
     bound: Bound = "restricted",
@@ -55,9 +56,7 @@ def awq_quantize(
         or of more than two axes.
     """
     plain = quantize(bits, scale=scale, bound=bound, group_size=group_size, min_bits=min_bits)
-    rule = scale_rule(scale)
-    if min_bits is not None:
-        bits = jnp.maximum(bits, min_bits)
+    rule, of_path = scale_rule(scale), bits_by_path(bits, min_bits)
 
     def init(params, *, key):
         scales, in_force = plain.init(params, key=key)
@@ -66,7 +65,7 @@ def awq_quantize(
 
     def update(params, state, stats=None):
         del state
-        found = {}
+        found, own = {}, of_path(params)
         for path, w in kernels(params).items():
             if w.ndim != 2:
                 raise ValueError(
@@ -74,10 +73,10 @@ def awq_quantize(
                 )
             check_no_nan(f"params[{path!r}]", w)
             seen = statistics_of(stats, path, "awq_quantize", w.shape)
-            found[path] = awq(w, seen, bits, group_size=group_size, bound=bound, scale=rule)
+            found[path] = awq(w, seen, own[path], group_size=group_size, bound=bound, scale=rule)
         return params, AWQState(
             {path: f.scale for path, f in found.items()},
-            {path: jnp.asarray(bits, jnp.float32) for path in found},
+            {path: jnp.asarray(own[path], jnp.float32) for path in found},
             {path: f.inputs for path, f in found.items()},
         )
 

@@ -1,5 +1,6 @@
 """GPTQ as a transform: new weights on a stored grid; see `wfm_jax.compress.gptq`."""
 
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 import jax
@@ -9,7 +10,7 @@ from jax.typing import ArrayLike
 from wfm_jax.compress.checks import check_no_nan
 from wfm_jax.compress.gptq import DeadInputs, gptq_with_report
 from wfm_jax.compress.paths import unflatten
-from wfm_jax.compress.quantize import ScaleRule, kernels, quantize, scale_rule
+from wfm_jax.compress.quantize import ScaleRule, bits_by_path, kernels, quantize, scale_rule
 from wfm_jax.compress.statistics import statistics_of
 from wfm_jax.compress.transform import Transform
 from wfm_jax.compress.uniform import Bound
@@ -33,7 +34,7 @@ class GPTQState(NamedTuple):
 
 
 def gptq_quantize(
-    bits: ArrayLike,
+    bits: ArrayLike | Mapping[str, ArrayLike],
     *,
     scale: Literal["auto", "absmax", "mse", "percentile"] | ScaleRule = "auto",
     bound: Bound = "restricted",
@@ -66,9 +67,7 @@ def gptq_quantize(
         or of more than two axes.
     """
     transform = quantize(bits, scale=scale, bound=bound, group_size=group_size, min_bits=min_bits)
-    rule = scale_rule(scale)
-    if min_bits is not None:
-        bits = jnp.maximum(bits, min_bits)
+    rule, of_path = scale_rule(scale), bits_by_path(bits, min_bits)
 
     def init(params, *, key):
         scales, in_force = transform.init(params, key=key)
@@ -81,7 +80,7 @@ def gptq_quantize(
 
     def update(params, state, stats=None):
         del state
-        rounded = {}
+        rounded, own = {}, of_path(params)
         for path, w in kernels(params).items():
             if w.ndim != 2:
                 raise ValueError(
@@ -91,7 +90,7 @@ def gptq_quantize(
             rounded[path] = gptq_with_report(
                 w,
                 statistics_of(stats, path, "gptq_quantize", w.shape).second_moment,
-                bits,
+                own[path],
                 group_size=group_size,
                 bound=bound,
                 damping=damping,
@@ -102,7 +101,7 @@ def gptq_quantize(
         new = unflatten(params, {path: r.weights for path, r in rounded.items()})
         return new, GPTQState(
             {path: r.scale for path, r in rounded.items()},
-            {path: jnp.asarray(bits, jnp.float32) for path in rounded},
+            {path: jnp.asarray(own[path], jnp.float32) for path in rounded},
             {path: r.damping for path, r in rounded.items()},
             {path: jnp.sum(r.dead, dtype=jnp.int32) for path, r in rounded.items()},
         )

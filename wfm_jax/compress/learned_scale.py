@@ -35,15 +35,19 @@ def lsq_scale(
 ) -> jax.Array:
     """Returns the scale that learning starts from, 2 mean |w| / sqrt(2^(b-1) - 1).
 
+    Weights that are exactly zero do not count: pruned ones would pull the mean down.
+
     Args:
       w, bits, axis, group_size, bound: see `wfm_jax.compress.absmax_scale`. ``axis=None`` shares
         one scale over the tensor, as in the paper. The bound matters not here, but in `lsq_apply`.
 
     Returns:
-      float32 of the shape given by `absmax_scale`.
+      float32 of the shape given by `absmax_scale`; zero for a block of zeros.
     """
     w = as_float(w)
-    mean = reduce_blocks(jnp.mean, jnp.abs(w), scale_shape(w.shape, axis, group_size))
+    blocks = scale_shape(w.shape, axis, group_size)
+    n_weights = jnp.maximum(reduce_blocks(jnp.count_nonzero, w, blocks), 1)
+    mean = reduce_blocks(jnp.sum, jnp.abs(w), blocks) / n_weights
     return 2 * mean * jax.lax.rsqrt(integer_range(bits, bound, w.dtype)[1])
 
 

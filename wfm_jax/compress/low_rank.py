@@ -12,7 +12,7 @@ exact, and whatever training makes of the kernel, its rank stays at most r: trai
 longer factor and leaves the shorter one. Projecting both sides would leave an r x r core to train.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -51,9 +51,8 @@ def low_rank(share: ArrayLike | None = None, *, energy: ArrayLike | None = None)
     quantizing after this is meant for the factors.
 
     Args:
-      share: numbers that are stored, over those of the dense kernel, in (0, 1]; may be traced. The
-        rank is the largest with (in + out) rank <= share * in * out (in float32, for concrete and
-        traced shares alike), and at least 1; at 1 the kernel is left as it is.
+      share: numbers that are stored, over those of the dense kernel, in (0, 1]; may be traced.
+        `rank_of_share` says which rank that is; at 1 the kernel is left as it is.
       energy: instead of ``share``: of the sum of all squared singular values the part to keep, in
         (0, 1]; may be traced. The rank is the smallest that keeps it; where that does not pay, the
         kernel is left as it is.
@@ -69,17 +68,14 @@ def low_rank(share: ArrayLike | None = None, *, energy: ArrayLike | None = None)
         raise ValueError("low_rank needs either share or energy")
     for name, number in (("share", share), ("energy", energy)):
         if number is not None:
-            check_number(name, number, lambda x: 0 < x <= 1, "in (0, 1]")
+            _check_part(name, number)
 
     def rank_of(shape: tuple[int, ...], singular: jax.Array) -> jax.Array:
-        full, most = min(shape), _most(shape)
         if energy is None:
-            affordable = jnp.asarray(share, jnp.float32) * (shape[0] * shape[1] / sum(shape))
-            rank = jnp.maximum(jnp.floor(affordable).astype(jnp.int32), 1)
-            return jnp.where(jnp.asarray(share) >= 1, full, jnp.minimum(rank, most))
+            return rank_of_share(shape, cast(ArrayLike, share))
         kept = jnp.cumsum(jnp.square(singular))
         rank = 1 + jnp.sum(kept < jnp.asarray(energy, kept.dtype) * kept[-1]).astype(jnp.int32)
-        return jnp.where(rank > most, full, rank)
+        return jnp.where(rank > _most(shape), min(shape), rank)
 
     def decide(path: str, w: jax.Array) -> tuple[jax.Array, jax.Array]:
         check_no_nan(f"params[{path!r}]", w)
@@ -114,6 +110,31 @@ def low_rank(share: ArrayLike | None = None, *, energy: ArrayLike | None = None)
     return Transform(init, update, apply)
 
 
+def rank_of_share(shape: tuple[int, ...], share: ArrayLike) -> jax.Array:
+    """Returns the largest rank of which two factors store no more than a share of a kernel.
+
+    >>> [int(rank_of_share((64, 256), share)) for share in (0.5, 0.01, 1.0)]
+    [25, 1, 64]
+
+    Args:
+      shape: of the kernel, ``[in, out]``.
+      share: numbers that are stored, over those of the dense kernel, in (0, 1]; may be traced.
+
+    Returns:
+      int32 scalar, the largest rank with (in + out) rank <= share * in * out (in float32, for
+      concrete and traced shares alike), and at least 1. It is min(in, out), which says that the
+      kernel is left as it is, at a share of 1 and where no rank at all pays.
+
+    Raises:
+      ValueError: for a concrete share outside (0, 1].
+    """
+    _check_part("share", share)
+    full, most = min(shape), _most(shape)
+    affordable = jnp.asarray(share, jnp.float32) * (shape[0] * shape[1] / sum(shape))
+    rank = jnp.clip(jnp.floor(affordable).astype(jnp.int32), 1, most)
+    return jnp.where((jnp.asarray(share) >= 1) | (most < 1), full, rank)
+
+
 def factorise(w: ArrayLike, rank: int) -> Factors:
     """Returns the two factors whose product is the nearest kernel of the given rank.
 
@@ -139,6 +160,10 @@ def factorise(w: ArrayLike, rank: int) -> Factors:
     root = np.sqrt(singular[:rank])
     a, b = left[:, :rank] * root, root[:, None] * right[:rank]
     return Factors(jnp.asarray(a, jnp.float32), jnp.asarray(b, jnp.float32))
+
+
+def _check_part(name: str, number: ArrayLike) -> None:
+    check_number(name, number, lambda x: 0 < x <= 1, "in (0, 1]")
 
 
 def _kernels(params: Params) -> dict[str, jax.Array]:

@@ -75,7 +75,7 @@ def quantize(
         for a group size that divides some leaf's inputs unevenly; from ``init`` and ``update``, for
         bits of a path that is no kernel; from ``update``, for concrete weights that hold NaN.
     """
-    of_path = _bits_by_path(bits, min_bits)
+    of_path = bits_by_path(bits, min_bits)
     check_bound(bound)
     rule = scale_rule(scale)
 
@@ -110,10 +110,17 @@ def quantize(
     return Transform(init, update, apply)
 
 
-def _bits_by_path(
+def bits_by_path(
     bits: ArrayLike | Mapping[str, ArrayLike], min_bits: int | None
 ) -> Callable[[Params], dict[str, ArrayLike]]:
-    """Returns a function that gives every kernel's bits; raises ValueError as `quantize` does."""
+    """Returns a function that gives the bits of every kernel of some parameters, by path name.
+
+    Args:
+      bits, min_bits: see `quantize`.
+
+    Raises:
+      ValueError: as `quantize`; from the function, for bits of a path that is no kernel.
+    """
     if min_bits is not None:
         check_bits(min_bits, "min_bits")
 

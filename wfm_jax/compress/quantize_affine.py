@@ -4,6 +4,7 @@ The asymmetric sibling of `wfm_jax.compress.quantize`, on the grids of Jacob et 
 1712.05877); see `wfm_jax.compress.affine`.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax
@@ -13,9 +14,8 @@ from jax.typing import ArrayLike
 from wfm_jax.compress.affine import AffineGrid, min_max_grid, snap_affine
 from wfm_jax.compress.checks import is_traced
 from wfm_jax.compress.paths import unflatten
-from wfm_jax.compress.quantize import kernels
+from wfm_jax.compress.quantize import bits_by_path, kernels
 from wfm_jax.compress.transform import Transform
-from wfm_jax.compress.uniform import check_bits
 
 
 class AffineState(NamedTuple):
@@ -33,7 +33,7 @@ class AffineState(NamedTuple):
 
 
 def quantize_affine(
-    bits: ArrayLike,
+    bits: ArrayLike | Mapping[str, ArrayLike],
     *,
     axis: int | None = -1,
     group_size: int | None = None,
@@ -55,7 +55,8 @@ def quantize_affine(
            [ 3.,  2.]], dtype=float32))
 
     Args:
-      bits: scalar: 2 to 8, or 16 or 32 for floating point; may be traced.
+      bits: scalar: 2 to 8, or 16 or 32 for floating point; may be traced. Or such scalars by path
+        name; see `wfm_jax.compress.quantize`.
       axis: the output-channel axis; ``None`` for one grid a tensor.
       group_size: number of consecutive inputs that share a grid, ``None`` for all.
       min_bits: raises ``bits`` to at least this, as embeddings and heads may need.
@@ -67,27 +68,26 @@ def quantize_affine(
       ValueError: for concrete bits that are not allowed; from ``init``, for a group size that
         divides some leaf's inputs unevenly; from ``update``, for concrete weights that hold NaN.
     """
-    check_bits(bits)
-    if min_bits is not None:
-        check_bits(min_bits, "min_bits")
-        bits = jnp.maximum(bits, min_bits)
+    of_path = bits_by_path(bits, min_bits)
 
-    def calibrate(w):
-        return min_max_grid(w, bits, axis=axis, group_size=group_size)
+    def calibrate(w, b):
+        return min_max_grid(w, b, axis=axis, group_size=group_size)
 
     def init(params, *, key):
         del key
-        shapes = {path: jax.eval_shape(calibrate, w) for path, w in kernels(params).items()}
+        of_path(params)
+        shapes = {p: jax.eval_shape(calibrate, w, 8) for p, w in kernels(params).items()}
         grids = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-        return _state(grids, jnp.float32(32))
+        return _state(grids, dict.fromkeys(grids, 32))
 
     def update(params, state, stats=None):
         del state, stats
-        grids = {path: calibrate(w) for path, w in kernels(params).items()}
+        own = of_path(params)
+        grids = {path: calibrate(w, own[path]) for path, w in kernels(params).items()}
         for path, grid in grids.items():
             if not is_traced(grid.scale) and bool(jnp.any(jnp.isnan(grid.scale))):
                 raise ValueError(f"params[{path!r}] holds NaN")
-        return params, _state(grids, jnp.asarray(bits, jnp.float32))
+        return params, _state(grids, own)
 
     def apply(params, state):
         snapped = {
@@ -101,9 +101,9 @@ def quantize_affine(
     return Transform(init, update, apply)
 
 
-def _state(grids: dict[str, AffineGrid], bits: jax.Array) -> AffineState:
+def _state(grids: dict[str, AffineGrid], bits: Mapping[str, ArrayLike]) -> AffineState:
     return AffineState(
         {path: grid.scale for path, grid in grids.items()},
         {path: grid.zero_point for path, grid in grids.items()},
-        {path: bits for path in grids},
+        {path: jnp.asarray(bits[path], jnp.float32) for path in grids},
     )
