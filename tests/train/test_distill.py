@@ -18,7 +18,14 @@ import pytest
 from tests import small
 from wfm_jax import compress
 from wfm_jax.model import build, sample_batch
-from wfm_jax.train.distill import Recipe, Trainer, new_student, start_stage, student_step
+from wfm_jax.train.distill import (
+    Lesson,
+    Recipe,
+    Trainer,
+    new_student,
+    start_stage,
+    student_step,
+)
 from wfm_jax.train.losses import TaskWeights, distillation_losses
 
 BATCH = 16
@@ -121,10 +128,8 @@ def alone(leanest, started, sample):
     @jax.jit
     @chex.assert_max_traces(n=1)
     def step(student, recipe, batch):
-        teacher = apply(teacher_params, batch.inputs)
-        return student_step(
-            leanest, apply, TRANSFORM, TaskWeights(), student, recipe, batch, teacher
-        )
+        lesson = Lesson(batch, apply(teacher_params, batch.inputs))
+        return student_step(leanest, apply, TRANSFORM, TaskWeights(), student, recipe, lesson)
 
     def run(student, recipe, n=1):
         for t in range(n):

@@ -13,7 +13,7 @@ from tests import small
 from wfm_jax import compress
 from wfm_jax.model import build
 from wfm_jax.signal.tapped_delay_line import AWGN
-from wfm_jax.train.distill import Recipe, Trainer, answers, new_student, student_step
+from wfm_jax.train.distill import Lesson, Recipe, Trainer, answers, new_student, student_step
 from wfm_jax.train.losses import TaskWeights, distillation_losses, task_losses
 from wfm_jax.train.unlabelled import Unlabelled, labelled_by, sample_unlabelled
 
@@ -145,13 +145,14 @@ def losses(trainer, started):
 
     @jax.jit
     def run():
-        batch, teacher, rest = trainer._lesson(teacher_params, jax.random.fold_in(key, 0))
-        outputs, of_rest = answers(apply, student, [batch.inputs, rest[0].inputs])
+        lesson, rest = trainer._lessons(teacher_params, jax.random.fold_in(key, 0))
+        (batch, teacher, _), (other, of_other, _) = lesson, rest
+        outputs, of_rest = answers(apply, student, [batch.inputs, other.inputs])
         t = jnp.float32(2)
         parts = (
             task_losses(config, outputs, batch),
             distillation_losses(config, outputs, teacher, batch, t),
-            distillation_losses(config, of_rest, rest[1], rest[0], t),
+            distillation_losses(config, of_rest, of_other, other, t),
         )
         return [TaskWeights().total(part) for part in parts]
 
@@ -194,7 +195,7 @@ def test_bits_of_activations_must_be_given(leanest, started, lesson):
     with pytest.raises(ValueError, match="quantize_activations needs act_bits in the recipe"):
         student_step(
             leanest, apply, IDENTITY, TaskWeights(), new_student(params, ()), recipe(0.5),
-            *lesson, quantize_activations=True,
+            Lesson(*lesson), quantize_activations=True,
         )  # fmt: skip
 
 
@@ -203,10 +204,8 @@ def test_without_activations_to_quantize_bits_change_no_program(leanest, started
 
     def program(recipe):
         def step(student, recipe, batch, teacher):
-            weights = TaskWeights()
-            return student_step(
-                leanest, apply, IDENTITY, weights, student, recipe, batch, teacher
-            ).params
+            weights, lesson = TaskWeights(), Lesson(batch, teacher)
+            return student_step(leanest, apply, IDENTITY, weights, student, recipe, lesson).params
 
         student = new_student(params, ())
         jaxpr = jax.make_jaxpr(step)(student, recipe, *lesson)

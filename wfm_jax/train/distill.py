@@ -8,13 +8,12 @@ steps in its recipe.
 import functools
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.typing import ArrayLike
 
 from wfm_jax.compress import Transform, blend
 from wfm_jax.model import (
@@ -27,8 +26,19 @@ from wfm_jax.model import (
     quantizing_dynamically,
     sample_batch,
 )
+from wfm_jax.train.hidden import Hidden, Layers, hidden_losses, seeing
+from wfm_jax.train.learned_scales import Learned
 from wfm_jax.train.losses import TaskWeights, distillation_losses, task_losses
 from wfm_jax.train.optimizer import adam, learning_rate_at
+from wfm_jax.train.student import (
+    Recipe,
+    Student,
+    Trained,
+    check_started,
+    new_student,
+    start_stage,
+    trained,
+)
 from wfm_jax.train.unlabelled import (
     UNLABELLED_STREAM,
     Unlabelled,
@@ -36,62 +46,33 @@ from wfm_jax.train.unlabelled import (
     sample_unlabelled,
 )
 
+__all__ = [
+    "Lesson",
+    "Recipe",
+    "Student",
+    "Trainer",
+    "answers",
+    "new_student",
+    "start_stage",
+    "student_step",
+]
+
 Strategy = Literal["map", "vmap"]
+Answer = TypeVar("Answer")
 
 
-class Recipe(NamedTuple):
-    """How a configuration trains; float32 scalars, or stacked along a leading config axis.
-
-    ``alpha`` weighs distillation: alpha * KD + (1 - alpha) * task. ``total_steps`` is the length
-    of this training stage: a student that has done them stands still. ``act_bits`` are those of
-    activations, on grids over the batch's own ranges; 16 and more leave them, and a trainer that
-    quantizes none reads none.
-    """
-
-    temperature: ArrayLike
-    alpha: ArrayLike
-    learning_rate: ArrayLike
-    total_steps: ArrayLike
-    act_bits: ArrayLike | None = None
-
-
-class Student(NamedTuple):
-    """A configuration in training, or a stack of them.
+class Lesson(NamedTuple):
+    """Frames, and what the teacher says of them; shared by all configurations.
 
     Attributes:
-        params: latent weights, float32.
-        compression: state of the compression transform (masks, scales, bits); not trained.
-        optimizer: optax state.
-        step: int32, steps done in this training stage.
-        loss: float32, the last step's loss.
-        diverged_at: int32, the step whose loss or gradient was not finite; -1 while healthy. A
-            diverged student is frozen.
+        batch: the frames.
+        teacher: the teacher's answers.
+        layers: what its matched layers gave; nothing where none are.
     """
 
-    params: Any
-    compression: Any
-    optimizer: Any
-    step: jax.Array
-    loss: jax.Array
-    diverged_at: jax.Array
-
-
-def start_stage(student: Student) -> Student:
-    """A student at the start of a training stage: fresh optimizer, no steps done."""
-    fresh = adam(0.0).init(student.params)
-    return student._replace(optimizer=fresh, step=jnp.zeros((), jnp.int32))
-
-
-def new_student(params: Any, compression: Any) -> Student:
-    """A student that has not been trained."""
-    return Student(
-        params=params,
-        compression=compression,
-        optimizer=adam(0.0).init(params),
-        step=jnp.zeros((), jnp.int32),
-        loss=jnp.zeros((), jnp.float32),
-        diverged_at=jnp.full((), -1, jnp.int32),
-    )
+    batch: Batch
+    teacher: Outputs
+    layers: Layers = Layers()
 
 
 def student_step(
@@ -101,11 +82,12 @@ def student_step(
     weights: TaskWeights,
     student: Student,
     recipe: Recipe,
-    batch: Batch,
-    teacher: Outputs,
+    lesson: Lesson,
     *,
     quantize_activations: bool = False,
-    unlabelled: tuple[Batch, Outputs] | None = None,
+    unlabelled: Lesson | None = None,
+    learned: Learned | None = None,
+    hidden: Hidden | None = None,
 ) -> Student:
     """One optimizer step of one configuration.
 
@@ -116,77 +98,96 @@ def student_step(
         weights: task weights of the loss.
         student: the state.
         recipe: its scalars.
-        batch: shared by all configurations.
-        teacher: the teacher's answers to ``batch``, shared too.
+        lesson: shared by all configurations.
         quantize_activations: static; whether ``recipe.act_bits`` are in force.
         unlabelled: frames that :func:`labelled_by` the teacher, and its answers. They have no task
             loss: as many as they are among all frames they weigh in the loss, by distillation
             alone, and nothing where alpha is zero.
+        learned: what of the compression state is trained with the weights.
+        hidden: which layers are matched; their losses, weighed by ``recipe.hidden_weights``, are
+            added to the distillation's.
 
     Raises:
-        ValueError: activations to quantize without ``recipe.act_bits``.
+        ValueError: activations to quantize without ``recipe.act_bits``, layers to match without
+            ``recipe.hidden_weights`` or of another student, or a student that was started for
+            another ``learned`` or ``hidden``.
     """
-    forward = apply
+    check_started(student, learned, hidden)
+    forward = seeing(hidden, apply, "student")
+    if hidden is not None:
+        if recipe.hidden_weights is None:
+            raise ValueError("hidden needs hidden_weights in the recipe")
+        if hidden.student != config:
+            raise ValueError("hidden is of another student")
     if quantize_activations:
         if recipe.act_bits is None:
             raise ValueError("quantize_activations needs act_bits in the recipe")
         at = quantizing_dynamically(activation_points(config), recipe.act_bits)
-        forward = functools.partial(apply, at=at)
+        forward = functools.partial(forward, at=at)
 
-    def distilled(outputs: Outputs, teacher: Outputs, batch: Batch) -> jax.Array:
+    def distilled(answer: tuple[Outputs, Layers], maps: Any, lesson: Lesson) -> jax.Array:
+        outputs, layers = answer
         temperature = jnp.asarray(recipe.temperature)
-        return weights.total(distillation_losses(config, outputs, teacher, batch, temperature))
+        losses = distillation_losses(config, outputs, lesson.teacher, lesson.batch, temperature)
+        loss = weights.total(losses)
+        if hidden is None or recipe.hidden_weights is None:
+            return loss
+        within = hidden_losses(hidden, maps, layers, lesson.layers)
+        return loss + recipe.hidden_weights.total(within)
 
-    def loss_of(params: Any) -> jax.Array:
-        seen = transform.apply(params, student.compression)
+    def compression(student: Student, values: Any) -> Any:
+        state = student.compression
+        return state if learned is None else learned.put(state, values)
+
+    def loss_of(moved: Trained) -> jax.Array:
+        params, values, maps = moved
+        seen = transform.apply(params, compression(student, values))
         alpha = jnp.asarray(recipe.alpha)
-        inputs = [batch.inputs] + ([] if unlabelled is None else [unlabelled[0].inputs])
-        outputs, *of_rest = answers(forward, seen, inputs)
-        task = weights.total(task_losses(config, outputs, batch))
-        loss = blend(alpha, distilled(outputs, teacher, batch), task)
+        inputs = [lesson.batch.inputs]
+        inputs += [] if unlabelled is None else [unlabelled.batch.inputs]
+        answer, *of_rest = answers(forward, seen, inputs)
+        task = weights.total(task_losses(config, answer[0], lesson.batch))
+        loss = blend(alpha, distilled(answer, maps, lesson), task)
         if unlabelled is None:
             return loss
-        rest, teacher_of_rest = unlabelled
-        n_frames, n_rest = batch.n0.shape[0], rest.n0.shape[0]
+        n_frames, n_rest = lesson.batch.n0.shape[0], unlabelled.batch.n0.shape[0]
         share = jnp.where(alpha > 0.0, n_rest / (n_frames + n_rest), 0.0)
-        return blend(share, distilled(of_rest[0], teacher_of_rest, rest), loss)
+        return blend(share, distilled(of_rest[0], maps, unlabelled), loss)
 
     def advance(student: Student) -> Student:
-        loss, grads = jax.value_and_grad(loss_of)(student.params)
+        before = trained(student, learned)
+        loss, grads = jax.value_and_grad(loss_of)(before)
         rate = learning_rate_at(student.step, recipe.total_steps, recipe.learning_rate)
-        updates, optimizer = adam(rate).update(grads, student.optimizer, student.params)
+        updates, optimizer = adam(rate).update(grads, student.optimizer, before)
         healthy = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(grads))
-        moved = (
-            optax.apply_updates(student.params, updates),
-            optimizer,
-            student.step + 1,
-            loss,
-            student.diverged_at,
+        after = cast(Trained, optax.apply_updates(before, updates))
+        moved = student._replace(
+            params=after.params,
+            compression=compression(student, after.values),
+            optimizer=optimizer,
+            step=student.step + 1,
+            loss=loss,
+            maps=student.maps and student.maps._replace(layers=after.maps),
         )
-        frozen = (
-            student.params,
-            student.optimizer,
-            student.step,
-            student.loss,
-            student.step,
+        frozen = student._replace(diverged_at=student.step)
+        return jax.tree.map(
+            lambda new, old: old if new is old else jnp.where(healthy, new, old), moved, frozen
         )
-        chosen = jax.tree.map(lambda new, old: jnp.where(healthy, new, old), moved, frozen)
-        return Student(chosen[0], student.compression, *chosen[1:])
 
     working = (student.step < recipe.total_steps) & (student.diverged_at < 0)
     return jax.lax.cond(working, advance, lambda student: student, student)
 
 
 def answers(
-    apply: Callable[[Any, Inputs], Outputs], params: Any, inputs: Sequence[Inputs]
-) -> list[Outputs]:
-    """Outputs for each of several inputs, in one forward pass."""
+    apply: Callable[[Any, Inputs], Answer], params: Any, inputs: Sequence[Inputs]
+) -> list[Answer]:
+    """What is answered to each of several inputs, in one forward pass."""
     if len(inputs) == 1:
         return [apply(params, inputs[0])]
-    outputs = apply(params, jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *inputs))
+    answer = apply(params, jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *inputs))
     ends = np.cumsum([0] + [each.modulation.shape[0] for each in inputs])
     return [
-        jax.tree.map(lambda x, part=slice(*reach): x[part], outputs)
+        jax.tree.map(lambda x, part=slice(*reach): x[part], answer)
         for reach in itertools.pairwise(ends)
     ]
 
@@ -197,17 +198,21 @@ class Trainer(NamedTuple):
     ``teacher_apply`` may be of another size than the student's. ``batch_size`` counts labelled
     frames; ``unlabelled`` ones come on top, so that the others are the same with and without them.
     ``quantize_activations`` puts the recipes' ``act_bits`` in force, in the students.
+    ``learned`` is trained with their weights, ``hidden`` layers are matched with the recipes'
+    ``hidden_weights``; students are started for both (:func:`new_student`, :func:`start_stage`).
     """
 
     config: ModelConfig
     apply: Forward
     transform: Transform
-    teacher_apply: Callable[[Any, Any], Outputs]
+    teacher_apply: Callable[..., Outputs]
     weights: TaskWeights = TaskWeights()
     batch_size: int = 64
     strategy: Strategy = "map"
     quantize_activations: bool = False
     unlabelled: Unlabelled | None = None
+    learned: Learned | None = None
+    hidden: Hidden | None = None
 
     def chunk(
         self,
@@ -232,7 +237,7 @@ class Trainer(NamedTuple):
         """
 
         def step(students: Student, t: jax.Array) -> tuple[Student, None]:
-            batch, teacher, unlabelled = self._lesson(teacher_params, jax.random.fold_in(key, t))
+            lesson, unlabelled = self._lessons(teacher_params, jax.random.fold_in(key, t))
 
             def one(pair: tuple[Student, Recipe]) -> Student:
                 return student_step(
@@ -241,10 +246,11 @@ class Trainer(NamedTuple):
                     self.transform,
                     self.weights,
                     *pair,
-                    batch,
-                    teacher,
+                    lesson,
                     quantize_activations=self.quantize_activations,
                     unlabelled=unlabelled,
+                    learned=self.learned,
+                    hidden=self.hidden,
                 )
 
             over = jax.lax.map if self.strategy == "map" else lambda f, xs: jax.vmap(f)(xs)
@@ -253,16 +259,15 @@ class Trainer(NamedTuple):
         steps = first_step + jnp.arange(n_steps, dtype=jnp.int32)
         return jax.lax.scan(step, students, steps)[0]
 
-    def _lesson(
-        self, teacher_params: Any, key: jax.Array
-    ) -> tuple[Batch, Outputs, tuple[Batch, Outputs] | None]:
+    def _lessons(self, teacher_params: Any, key: jax.Array) -> tuple[Lesson, Lesson | None]:
         """A step's batch with the teacher's answers, and the same of frames without labels."""
         config = self.config
+        see = seeing(self.hidden, self.teacher_apply, "teacher")
         batch = sample_batch(config, key=key, batch_size=self.batch_size)
         if self.unlabelled is None:
-            return batch, self.teacher_apply(teacher_params, batch.inputs), None
+            return Lesson(batch, *see(teacher_params, batch.inputs)), None
         links, n_frames = self.unlabelled
         key = jax.random.fold_in(key, UNLABELLED_STREAM)
         rest = sample_unlabelled(config, links, key=key, batch_size=n_frames)
-        both = answers(self.teacher_apply, teacher_params, [batch.inputs, rest.inputs])
-        return batch, both[0], (labelled_by(config, rest, both[1]), both[1])
+        own, of_rest = answers(see, teacher_params, [batch.inputs, rest.inputs])
+        return Lesson(batch, *own), Lesson(labelled_by(config, rest, of_rest[0]), *of_rest)
