@@ -157,11 +157,11 @@ def test_the_bytes_of_tensors_are_those_of_the_packed_file(subject):
     rng = np.random.default_rng(0)
     bits = rng.choice([2, 3, 4, 6, 8], len(subject.paths))
     tensors = unpack(study_of.packed(subject, bits))
-    assert {path: tensors[path].bits for path in subject.paths} == dict(
+    assert {path: tensors[path].grid.bits for path in subject.paths} == dict(
         zip(subject.paths, map(int, bits), strict=True)
     )
-    values = sum(-(-tensors[p].values.size * tensors[p].bits // 8) for p in subject.paths)
-    scales = sum(4 * tensors[p].scale.size for p in subject.paths)
+    values = sum(-(-tensors[p].values.size * tensors[p].grid.bits // 8) for p in subject.paths)
+    scales = sum(4 * tensors[p].grid.scale.size for p in subject.paths)
     assert study_of.tensor_bytes(subject, bits) == values + scales
     mixed = compress.flatten(compress.quantize_by(subject.params, subject.paths, bits))
     for path in subject.paths:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wfm_jax.export import packed
+from wfm_jax.export.grids import NF4, Affine, Float, Uniform
 from wfm_jax.export.packed import PackedFileError, load_packed, pack, save_packed, unpack
 from wfm_jax.export.tensors import PackedTensor
 
@@ -20,12 +21,12 @@ def a_tensor(rng, shape, bits, blocks=None, kept=None):
     if bits >= 16:
         dtype = np.float16 if bits == 16 else np.float32
         return PackedTensor(
-            rng.normal(size=shape).astype(dtype).astype(np.float32), bits, None, keep
+            rng.normal(size=shape).astype(dtype).astype(np.float32), Float(bits), keep
         )
     half = 1 << bits - 1
     values = rng.integers(-half, half, shape)
     blocks = blocks or (1,) * (len(shape) - 1) + shape[-1:]
-    return PackedTensor(values, bits, rng.normal(size=blocks).astype(np.float32), keep)
+    return PackedTensor(values, Uniform(bits, rng.normal(size=blocks).astype(np.float32)), keep)
 
 
 def a_model(rng, layers=10):
@@ -66,8 +67,8 @@ def test_round_trip_is_bit_identical(shape, bits, kept, seed):
 def test_scales_by_block(blocks):
     tensor = a_tensor(np.random.default_rng(0), (8, 6), 4, blocks)
     (back,) = unpack(pack({"w": tensor})).values()
-    full = tensor.scale.repeat(8 // blocks[0], 0).repeat(6 // blocks[1], 1)
-    assert same_bits(back.effective(), tensor.values.astype(np.float32) * full)
+    full = tensor.grid.scale.repeat(8 // blocks[0], 0).repeat(6 // blocks[1], 1)
+    assert same_bits(back.effective(), tensor.values.astype(np.float32) * full + np.float32(0))
     np.testing.assert_array_equal(back.values, tensor.values)
 
 
@@ -75,21 +76,22 @@ def test_odd_floats_survive():
     values = np.array([-0.0, 0.0, np.nan, np.inf, -np.inf, 1e-45, -3.4e38], np.float32)
     tensor = PackedTensor(values)
     assert same_bits(unpack(pack({"w": tensor}))["w"].effective(), values)
-    zero_scale = PackedTensor(np.array([[1, -1]]), 2, np.zeros((1, 2), np.float32))
+    zero_scale = PackedTensor(np.array([[1, -1]]), Uniform(2, np.zeros((1, 2))))
     assert same_bits(unpack(pack({"w": zero_scale}))["w"].effective(), zero_scale.effective())
 
 
 @pytest.mark.parametrize(
     ("tensor", "reason"),
     [
-        (PackedTensor(np.float32([0.1]), 16), "float16"),
-        (PackedTensor(np.float32([1e6]), 16), "float16"),
-        (PackedTensor(np.array([8]), 4, np.ones(1, np.float32)), "outside -8..7"),
-        (PackedTensor(np.array([1.0]), 4, np.ones(1, np.float32)), "hold integers"),
-        (PackedTensor(np.array([1]), 4), "need a scale"),
-        (PackedTensor(np.float32([1]), 32, np.ones(1, np.float32)), "need a scale"),
-        (PackedTensor(np.array([1]), 9, np.ones(1, np.float32)), "2 to 8, 16 or 32"),
-        (PackedTensor(np.array([1, 1]), 4, np.ones(3, np.float32)), "does not fit"),
+        (PackedTensor(np.float32([0.1]), Float(16)), "float16"),
+        (PackedTensor(np.float32([1e6]), Float(16)), "float16"),
+        (PackedTensor(np.float32([1]), Float(8)), "floats of 8 bits: .* 16 or 32"),
+        (PackedTensor(np.array([8]), Uniform(4, np.ones(1))), r"outside -8\.\.7"),
+        (PackedTensor(np.array([1.0]), Uniform(4, np.ones(1))), "hold integers"),
+        (PackedTensor(np.array([1]), Uniform(9, np.ones(1))), "2 to 8, 16 or 32"),
+        (PackedTensor(np.array([1, 1]), Uniform(4, np.ones(3))), "does not fit"),
+        (PackedTensor(np.array([16]), Affine(4, np.ones(1), np.ones(1))), r"outside 0\.\.15"),
+        (PackedTensor(np.array([16]), NF4(np.ones(1))), r"outside 0\.\.15"),
     ],
 )
 def test_what_cannot_be_stored_is_named(tensor, reason):
@@ -110,8 +112,8 @@ def test_every_byte_is_accounted_for():
 
 def test_float16_scales_are_stored_in_half_where_that_is_exact():
     values, scale = np.ones((4, 64), int), np.full((1, 64), 0.5, np.float32)
-    exact = packed.size_breakdown(pack({"w": PackedTensor(values, 4, scale)}))
-    other = packed.size_breakdown(pack({"w": PackedTensor(values, 4, scale + np.float32(0.1))}))
+    exact = packed.size_breakdown(pack({"w": PackedTensor(values, Uniform(4, scale))}))
+    other = packed.size_breakdown(pack({"w": PackedTensor(values, Uniform(4, scale * 1.1))}))
     assert (exact["scales"], other["scales"]) == (128, 256)
 
 
@@ -183,21 +185,33 @@ def signed(data):
 
 def test_a_later_version_is_named(tmp_path):
     data = pack({})
-    assert "version: 2" in refusal(tmp_path, signed(data[:4] + b"\2" + data[5:-4]))
+    assert "version: 3" in refusal(tmp_path, signed(data[:4] + b"\3" + data[5:-4]))
 
 
-@pytest.mark.parametrize("change", ["kept", "shape", "bits", "mask", "scale_shape", "names", "raw"])
+WRONG = {
+    "kept": 3,
+    "shape": [6, 4],
+    "bits": 9,
+    "mask": "runes",
+    "scale_shape": [1, 4],
+    "scale_bits": 12,
+    "grid": "runes",
+}
+
+
+@pytest.mark.parametrize("change", [*WRONG, "names", "raw", "affine", "nf4", "uniform_rows"])
 def test_a_signed_but_wrong_header_is_refused(tmp_path, change):
     data = pack({"w": a_tensor(np.random.default_rng(0), (6, 5), 4, kept=0.3)})
     size, payload = struct.unpack_from("<IQ", data, 5)
     header = json.loads(zlib.decompress(data[17 : 17 + size]))
     columns = header["tensors"]
-    wrong = {"kept": 3, "shape": [6, 4], "bits": 9, "mask": "runes", "scale_shape": [1, 4]}
-    if change in wrong:
-        columns[change] = [wrong[change]]
+    if change in WRONG:
+        columns[change] = [WRONG[change]]
     elif change == "names":
         del columns["name"]
+    else:
+        columns["grid"] = [change]
     text = zlib.compress(b"[1" if change == "raw" else json.dumps(header).encode())
-    preamble = struct.pack("<4sBIQ", b"WFMP", 1, len(text), payload)
+    preamble = struct.pack("<4sBIQ", b"WFMP", 2, len(text), payload)
     message = refusal(tmp_path, signed(preamble + text + data[17 + size : -4]))
     assert "header" in message or "tensor w" in message

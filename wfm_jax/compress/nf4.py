@@ -193,13 +193,13 @@ def _absmax(w: jax.Array, block_size: int, name: str | None = None) -> jax.Array
 
 def _codes(w: jax.Array, absmax: jax.Array) -> jax.Array:
     w = jnp.asarray(w)
-    rows = as_rows(w.astype(jnp.float32), _block_size(w.size, absmax.size))
+    rows = as_rows(w.astype(jnp.float32), block_size_of(w.size, absmax.size))
     codes = nearest_code(rows * per_absmax(absmax)[:, None], NF4_LEVELS)
     return codes.reshape(-1)[: w.size].reshape(w.shape)
 
 
 def _weights(codes: jax.Array, absmax: jax.Array) -> jax.Array:
-    rows = jnp.asarray(NF4_LEVELS)[as_rows(codes, _block_size(codes.size, absmax.size))]
+    rows = jnp.asarray(NF4_LEVELS)[as_rows(codes, block_size_of(codes.size, absmax.size))]
     return (rows * absmax[:, None]).reshape(-1)[: codes.size].reshape(codes.shape)
 
 
@@ -215,7 +215,7 @@ def _plain(absmax: jax.Array | QuantizedAbsmax) -> jax.Array:
     return dequantize_dynamic(absmax.codes) + absmax.offset
 
 
-def _block_size(size: int, n_blocks: int) -> int:
+def block_size_of(size: int, n_blocks: int) -> int:
     """Returns the power of two that makes ``n_blocks`` of ``size`` weights; there is only one.
 
     But for a single block, for which the least that holds all weights will do.

@@ -1,12 +1,12 @@
-"""Parameters, keep masks and scales as a packed file's tensors."""
+"""Parameters, keep masks and grids as a packed file's tensors."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 
-from wfm_jax.export.grids import Grid
-from wfm_jax.export.tensors import INTEGER_BITS, PackedTensor, expand_scale, is_float16
+from wfm_jax.export.grids import Float, Grid, is_float16
+from wfm_jax.export.tensors import PackedTensor
 
 
 def pack_model(
@@ -35,43 +35,26 @@ def pack_model(
         raise ValueError(f"not among the parameters: {', '.join(unknown)}")
     packed = {}
     for name, weights in params.items():
-        grid = grids.get(name)
-        width = float(np.asarray(grid.bits)) if grid else 16.0 if name in halves else 32.0
-        scale = grid.scale if grid else None
+        grid = grids.get(name, Float(16 if name in halves else 32))
         try:
-            packed[name] = _tensor(weights, width, scale, keep.get(name))
+            packed[name] = _tensor(weights, grid, keep.get(name))
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
     return packed
 
 
-def _tensor(weights: Any, width: float, scale: Any, keep: Any) -> PackedTensor:
+def _tensor(weights: Any, grid: Grid, keep: Any) -> PackedTensor:
     w = np.asarray(weights, np.float32) + np.float32(0)  # turns -0.0 into 0.0
     mask = None if keep is None else np.asarray(keep).astype(bool)
     if mask is not None and mask.shape != w.shape:
         raise ValueError(f"the keep mask has shape {mask.shape}, the weights {w.shape}")
-    if width >= 16:
-        stored = 16 if width < 32 else 32
-        if stored == 16 and not is_float16(w if mask is None else np.where(mask, w, 0)):
-            raise ValueError("is not exactly representable in float16: round it first")
-        tensor = PackedTensor(w, stored, None, mask)
-    elif width in INTEGER_BITS and scale is not None:
-        tensor = PackedTensor(_integers(w, scale), int(width), np.asarray(scale, np.float32), mask)
-    elif scale is None:
-        raise ValueError(f"{width:g} bits need a scale")
-    else:
-        raise ValueError(f"{width:g} bits: a tensor is stored in 2 to 8, 16 or 32")
     wanted = w if mask is None else np.where(mask, w, np.float32(0))
-    if (tensor.effective() + np.float32(0)).tobytes() != wanted.tobytes():
-        raise ValueError("its weights are not integers times their scale: pass the snapped ones")
+    grid = grid.checked(w.shape)
+    if isinstance(grid, Float) and grid.bits == 16 and not is_float16(wanted):
+        raise ValueError("is not exactly representable in float16: round it first")
+    tensor = PackedTensor(grid.codes(wanted), grid, mask)
+    if tensor.effective().tobytes() != wanted.tobytes():
+        raise ValueError(
+            f"its weights are not on their grid of {grid.bits} bits: pass the snapped ones"
+        )
     return tensor
-
-
-def _integers(w: np.ndarray, scale: Any) -> np.ndarray:
-    """round(w / scale), zero where the scale is; int32, so that nothing wraps."""
-    full = expand_scale(scale, w.shape)
-    with np.errstate(over="ignore", invalid="ignore"):
-        ratio = np.divide(w, full, out=np.zeros_like(w), where=full != 0)
-    if not np.isfinite(ratio).all() or np.abs(ratio).max(initial=0) > 1 << 16:
-        raise ValueError("its weights are not integers times their scale: pass the snapped ones")
-    return np.rint(ratio).astype(np.int32)

@@ -4,7 +4,8 @@ Layout, little-endian::
 
     magic "WFMP" | version u8 | header bytes u32 | payload bytes u64
     header   zlib-compressed JSON: one list per field of ``Record``, and the metadata
-    payload  for each tensor its mask, its values, its scales, each from a whole byte on
+    payload  for each tensor its mask, its values and what its grid needs (scales, zero points, row
+             factors), each from a whole byte on
     crc32 u32 of everything before
 
 A file that is cut short, altered, foreign or of a later version raises ``PackedFileError``;
@@ -12,7 +13,6 @@ nothing of it is returned.
 """
 
 import json
-import math
 import os
 import struct
 import zlib
@@ -22,11 +22,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from wfm_jax.export.bits import packed_size
+from wfm_jax.export.grid_code import GridCode, GridForm
 from wfm_jax.export.masks import MaskCode
 from wfm_jax.export.tensors import PackedTensor, Sections, decode_tensor, encode_tensor
 from wfm_jax.results import atomic
 
-_MAGIC, _VERSION = b"WFMP", 1
+_MAGIC, _VERSION = b"WFMP", 2
+SECTIONS = ("masks", "values", "scales", "zero_points", "inputs")
 _PREAMBLE, _CRC = struct.Struct("<4sBIQ"), struct.Struct("<I")
 
 
@@ -46,11 +48,16 @@ class Record(NamedTuple):
     mask_bytes: int
     scale_shape: list[int] | None
     scale_bits: int
+    grid: str | None
 
-    def section_sizes(self) -> tuple[int, int, int]:
-        """Bytes of the mask, the values and the scales."""
-        scales = 0 if self.scale_shape is None else math.prod(self.scale_shape)
-        return self.mask_bytes, packed_size(self.kept, self.bits), scales * self.scale_bits // 8
+    @property
+    def form(self) -> GridForm:
+        return GridForm(self.grid, self.bits, self.scale_shape, self.scale_bits)
+
+    def section_sizes(self) -> tuple[int, ...]:
+        """Bytes of each of ``SECTIONS``."""
+        values = packed_size(self.kept, self.bits)
+        return self.mask_bytes, values, *self.form.section_sizes(self.shape)
 
 
 def pack(tensors: Mapping[str, PackedTensor], metadata: Mapping[str, Any] | None = None) -> bytes:
@@ -62,7 +69,7 @@ def pack(tensors: Mapping[str, PackedTensor], metadata: Mapping[str, Any] | None
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
         records.append(_record(name, tensor, sections))
-        payload += [sections.mask.data, sections.values, sections.scale]
+        payload += [sections.mask.data, sections.values, *sections.grid[1:]]
     columns = dict(zip(Record._fields, zip(*records, strict=True), strict=True)) if records else {}
     header = {"tensors": columns, "metadata": dict(metadata or {})}
     compressed = zlib.compress(json.dumps(header, separators=(",", ":")).encode(), 9)
@@ -72,7 +79,7 @@ def pack(tensors: Mapping[str, PackedTensor], metadata: Mapping[str, Any] | None
 
 
 def unpack(data: bytes, source: str = "packed bytes") -> dict[str, PackedTensor]:
-    """The tensors as stored (integers, scales, masks). Raises PackedFileError naming ``source``."""
+    """The tensors as stored (codes, grids, masks). Raises PackedFileError naming ``source``."""
     header, records = _read_header(data, source)
     at, tensors = _PREAMBLE.size + header, {}
     for record in records:
@@ -81,10 +88,9 @@ def unpack(data: bytes, source: str = "packed bytes") -> dict[str, PackedTensor]
             parts.append(data[at : at + size])
             at += size
         mask = MaskCode(record.mask, record.mask_parameter, parts[0])
-        sections = Sections(mask, record.kept, parts[1], parts[2], record.scale_bits)
-        scale_shape = None if record.scale_shape is None else tuple(record.scale_shape)
+        sections = Sections(mask, record.kept, parts[1], GridCode(record.form, *parts[2:]))
         try:
-            tensor = decode_tensor(sections, tuple(record.shape), record.bits, scale_shape)
+            tensor = decode_tensor(sections, tuple(record.shape))
         except (ValueError, TypeError, KeyError, IndexError, OverflowError, MemoryError) as error:
             raise PackedFileError(f"{source}: tensor {record.name}: {error}") from None
         tensors[record.name] = tensor
@@ -119,32 +125,30 @@ def read_metadata(data: bytes, source: str = "packed bytes") -> dict[str, Any]:
 
 
 def size_breakdown(data: bytes) -> dict[str, int]:
-    """Bytes by purpose: ``header, masks, values, scales, crc``; they sum to the file's size."""
+    """Bytes by purpose: ``header``, those of ``SECTIONS``, ``crc``; they sum to the file's size."""
     header, records = _read_header(data, "packed bytes")
     sizes = [record.section_sizes() for record in records]
-    masks, values, scales = (sum(column) for column in zip((0, 0, 0), *sizes, strict=True))
+    totals = [sum(column) for column in zip((0,) * len(SECTIONS), *sizes, strict=True)]
     return {
         "header": _PREAMBLE.size + header,
-        "masks": masks,
-        "values": values,
-        "scales": scales,
+        **dict(zip(SECTIONS, totals, strict=True)),
         "crc": _CRC.size,
     }
 
 
 def _record(name: str, tensor: PackedTensor, sections: Sections) -> Record:
-    scale_shape = None if tensor.scale is None else list(np.shape(tensor.scale))
-    mask = sections.mask
+    mask, form = sections.mask, sections.grid.form
     return Record(
         name,
         list(tensor.values.shape),
-        tensor.bits,
+        form.bits,
         sections.kept,
         mask.kind,
         mask.parameter,
         len(mask.data),
-        scale_shape,
-        sections.scale_bits,
+        form.scale_shape,
+        form.scale_bits,
+        form.kind,
     )
 
 
@@ -182,7 +186,7 @@ def _read_header(data: bytes, source: str) -> tuple[int, list[Record]]:
         fields = [columns[field] for field in Record._fields] if columns else []
         records = [Record(*row) for row in zip(*fields, strict=True)]
         described = sum(sum(record.section_sizes()) for record in records)
-    except (ValueError, TypeError, KeyError, OverflowError) as error:
+    except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
         raise PackedFileError(f"{source}: header: {error!r}") from None
     if described != payload:
         raise PackedFileError(f"{source}: header: describes {described} of {payload} bytes")
