@@ -7,7 +7,7 @@ import pytest
 
 from wfm_jax import compress
 from wfm_jax.evaluate import cost, products
-from wfm_jax.export.grids import Uniform
+from wfm_jax.export.grids import NF4, Affine, Uniform
 from wfm_jax.export.packed import load_packed
 from wfm_jax.model import param_shapes
 
@@ -82,6 +82,12 @@ def test_bit_operations_by_hand():
     }
     packed = cost.bit_ops(TOY_PRODUCTS, params, grids, act_bits=8)
     assert packed == 120 * 4 * 8 + 18 * 32 * 8 + activations
+    grids = {
+        "block_0/kernel": NF4(np.ones(1)),
+        "head/kernel": Affine(jnp.float32(3), np.ones((1, 6)), np.zeros((1, 6), int)),
+    }
+    packed = cost.bit_ops(TOY_PRODUCTS, params, grids, act_bits=8)
+    assert packed == 120 * 4 * 8 + 18 * 3 * 8 + activations
 
 
 def test_columns_are_those_of_the_file(tmp_path):
