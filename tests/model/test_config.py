@@ -9,7 +9,17 @@ import jax
 import pytest
 
 from tests import small
-from wfm_jax.model import PRESETS, ModelConfig, from_dict, param_shapes, preset, smaller, to_dict
+from wfm_jax.compress import flatten, matches
+from wfm_jax.model import (
+    PRESETS,
+    ModelConfig,
+    dense_shapes,
+    from_dict,
+    param_shapes,
+    preset,
+    smaller,
+    to_dict,
+)
 from wfm_jax.signal import factory, link
 from wfm_jax.signal.replay import Replay
 from wfm_jax.signal.tapped_delay_line import RAYLEIGH
@@ -112,6 +122,50 @@ def test_fields_of_another_version_are_refused(damage):
 def test_bad_config_is_named(name, changes):
     with pytest.raises(ValueError, match=name):
         ModelConfig(**changes)
+
+
+RANKS = (("block_0/attention/query", 3), ("block_2/mlp/down", 63))
+
+
+def test_ranks_pass_through_json_and_a_plain_model_has_none_there():
+    """Files and hashes of models from before there were any stay what they are."""
+    assert "ranks" not in to_dict(preset("nano"))
+    factored = dataclasses.replace(preset("nano"), ranks=RANKS)
+    again = from_dict(json.loads(json.dumps(to_dict(factored))))
+    assert again == factored
+    assert hash(again) == hash(factored)
+    assert again != preset("nano")
+
+
+def test_dense_shapes_are_those_of_the_kernels():
+    config = ModelConfig(heads=(0, 3), mlp_widths=(7, 0), head_dim=5)
+    kernels = {f"{layer}/kernel": shape for layer, shape in dense_shapes(config).items()}
+    found = flatten(param_shapes(config)).items()
+    assert kernels == {p: w.shape for p, w in found if matches(p, "block_*/kernel")}
+
+
+@pytest.mark.parametrize(
+    "ranks, message",
+    [
+        (RANKS[::-1], "sorted and distinct"),
+        ((("block_0/mlp/up", 2), ("block_0/mlp/up", 3)), "sorted and distinct"),
+        ([("block_0/mlp/up", 2)], "pairs of a layer and its rank"),
+        ((("block_0/mlp/up",),), "pairs of a layer and its rank"),
+        ((("block_0/mlp/up", 2.0),), "pairs of a layer and its rank"),
+        ((("block_0/mlp/up", True),), "pairs of a layer and its rank"),
+        ((("block_3/mlp/up", 2),), "ranks: the model has no dense layer block_3/mlp/up$"),
+        ((("head_frame", 2),), "ranks: the model has no dense layer head_frame$"),
+        ((("block_0/mlp/up", 0),), "at least 1 and below d_model, 64, got 0 for block_0/mlp/up"),
+        ((("block_0/mlp/up", 64),), "at least 1 and below d_model, 64, got 64 for block_0/mlp/up"),
+    ],
+)
+def test_bad_ranks_are_named(ranks, message):
+    with pytest.raises(ValueError, match=message):
+        ModelConfig(ranks=ranks)
+    fields = to_dict(ModelConfig()) | {"ranks": ranks}
+    if isinstance(ranks, tuple):  # a list is how JSON has it
+        with pytest.raises(ValueError, match=message):
+            from_dict(json.loads(json.dumps(fields)))
 
 
 def test_tokens_are_counted():

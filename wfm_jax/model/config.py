@@ -23,6 +23,10 @@ class ModelConfig:
         patch_subcarriers: subcarriers of a token of the frequency-aligned views (grid, csi,
             spectrogram); a token spans the whole frame in time.
         iq_segment: samples of a token of the ``iq`` view; the last one is filled up with zeros.
+        ranks: pairs of a dense layer of :func:`dense_shapes` and the rank of the two factors that
+            it is stored as, sorted; other layers are plain. A rank is at least 1 and below d_model,
+            which is one side of every such layer and stays when units are cut out: what is left of
+            the other side may then be less than the rank.
 
     The parameters' shapes do not depend on the size of the frames: with another link of the same
     constellations (``dataclasses.replace(config, link=...)``) the same parameters read its frames.
@@ -36,6 +40,7 @@ class ModelConfig:
     views: tuple[str, ...] = VIEWS
     patch_subcarriers: int = 2
     iq_segment: int = 16
+    ranks: tuple[tuple[str, int], ...] = ()
 
     def __post_init__(self):
         if len(self.heads) != len(self.mlp_widths) or not self.heads:
@@ -61,6 +66,7 @@ class ModelConfig:
             raise ValueError(f"d_model must be even and positive, got {self.d_model}")
         if self.iq_segment < 1:
             raise ValueError(f"iq_segment must be at least 1, got {self.iq_segment}")
+        _check_ranks(self)
 
     @property
     def n_layers(self) -> int:
@@ -84,6 +90,43 @@ class ModelConfig:
     @property
     def n_modulations(self) -> int:
         return len(self.link.bits_per_symbol)
+
+
+def dense_shapes(config: ModelConfig) -> dict[str, tuple[int, int]]:
+    """Inputs and outputs of the dense layers of the encoder blocks, by path, factored or not.
+
+    >>> dense_shapes(ModelConfig(d_model=8, heads=(0,), mlp_widths=(32,)))
+    {'block_0/mlp/up': (8, 32), 'block_0/mlp/down': (32, 8)}
+    """
+    shapes, d = {}, config.d_model
+    for i, (heads, width) in enumerate(zip(config.heads, config.mlp_widths, strict=True)):
+        inner = heads * config.head_dim
+        if heads:
+            names = ("query", "key", "value")
+            shapes |= {f"block_{i}/attention/{name}": (d, inner) for name in names}
+            shapes[f"block_{i}/attention/out"] = (inner, d)
+        if width:
+            shapes |= {f"block_{i}/mlp/up": (d, width), f"block_{i}/mlp/down": (width, d)}
+    return shapes
+
+
+def _check_ranks(config: ModelConfig) -> None:
+    pairs = isinstance(config.ranks, tuple) and all(
+        isinstance(pair, tuple) and tuple(map(type, pair)) == (str, int) for pair in config.ranks
+    )
+    layers = [layer for layer, _ in config.ranks] if pairs else []
+    if not pairs or layers != sorted(set(layers)):
+        raise ValueError(
+            f"ranks must be pairs of a layer and its rank, sorted and distinct, got {config.ranks}"
+        )
+    if unknown := sorted(set(layers) - set(dense_shapes(config))):
+        raise ValueError(f"ranks: the model has no dense layer {', '.join(unknown)}")
+    for layer, rank in config.ranks:
+        if not 1 <= rank < config.d_model:
+            raise ValueError(
+                f"ranks must be at least 1 and below d_model, {config.d_model}, "
+                f"got {rank} for {layer}"
+            )
 
 
 def _uniform(d_model: int, n_layers: int, n_heads: int) -> ModelConfig:
@@ -118,8 +161,14 @@ def preset(name: str, link: LinkConfig | None = None) -> ModelConfig:
 
 
 def to_dict(config: ModelConfig) -> dict[str, Any]:
-    """The architecture and its link as JSON values."""
+    """The architecture and its link as JSON values.
+
+    A model of plain layers has no ``ranks`` there: what identifies it is what it was before models
+    could be factored.
+    """
     fields = dataclasses.asdict(config)
+    if not config.ranks:
+        del fields["ranks"]
     fields["link"]["scenario"] = scenarios.to_dict(config.link.scenario)
     return fields
 
@@ -131,8 +180,11 @@ def from_dict(fields: dict[str, Any]) -> ModelConfig:
         ValueError: fields that this version does not know, or values that it does not allow.
     """
 
+    def frozen(value: Any) -> Any:
+        return tuple(map(frozen, value)) if isinstance(value, list | tuple) else value
+
     def tuples(values: dict[str, Any]) -> dict[str, Any]:
-        return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return {k: frozen(v) for k, v in values.items()}
 
     try:
         link = tuples(fields["link"])
@@ -148,7 +200,15 @@ def smaller(config: ModelConfig) -> ModelConfig:
     """The smaller student: every second layer, half of each MLP's neurons, the same stream.
 
     Which layers and neurons it starts with is the business of ``start_smaller``.
+
+    Raises:
+        ValueError: for a model of factored layers: the rule chooses by columns and rows of plain
+            kernels. Make the model smaller first, and lower its ranks then.
     """
+    if config.ranks:
+        raise ValueError(
+            f"a smaller student needs a model of plain layers, {config.ranks[0][0]} is factored"
+        )
     keep = range(0, config.n_layers, 2)
     return dataclasses.replace(
         config,

@@ -9,6 +9,9 @@ branches   a layer's attention, or its MLP, with its norm and last bias       bl
 layers     both branches of a layer                                           block_0
 =========  =================================================================  ==============
 
+Of a layer that is stored as two factors, columns are those of its ``expand``, rows those of its
+``reduce``; the other factor goes with the branch.
+
 At least one head and one neuron stay: with the last one the bias behind it would have to go, which
 is what removing the branch means. Branches and layers are single units and lie over the others.
 Layers that go: Fan et al., "Reducing transformer depth on demand with structured dropout", 2019
@@ -23,7 +26,7 @@ import numpy as np
 
 from wfm_jax import compress
 from wfm_jax.compress import Coupling, Part
-from wfm_jax.model.config import ModelConfig
+from wfm_jax.model.config import ModelConfig, dense_shapes
 from wfm_jax.model.model import Params
 
 KINDS = ("heads", "neurons", "branches", "layers")
@@ -46,41 +49,59 @@ def couplings(
     found = []
     for i, (heads, width) in enumerate(zip(config.heads, config.mlp_widths, strict=True)):
         block = f"block_{i}"
-        of_head = _inner(f"{block}/attention", ("query", "key", "value"), "out", config.head_dim)
-        of_neuron = _inner(f"{block}/mlp", ("up",), "down", 1)
+        attention, mlp = f"{block}/attention", f"{block}/mlp"
+        of_head = _inner(config, attention, ("query", "key", "value"), "out", config.head_dim)
+        of_neuron = _inner(config, mlp, ("up",), "down", 1)
         branches = {}
         if heads:
             found.append(Coupling(f"{block}/heads", heads, of_head, "heads"))
-            branches["attention"] = _whole(of_head, heads) + _outer(config, block, "attention/out")
+            branches["attention"] = _whole(of_head, heads) + _outer(config, attention, "out")
         if width:
             found.append(Coupling(f"{block}/neurons", width, of_neuron, "neurons"))
-            branches["mlp"] = _whole(of_neuron, width) + _outer(config, block, "mlp/down")
+            branches["mlp"] = _whole(of_neuron, width) + _outer(config, mlp, "down")
         for name, parts in branches.items():
             found.append(Coupling(f"{block}/{name}", 1, parts, "branches", least=0))
         found.append(Coupling(block, 1, sum(branches.values(), ()), "layers", least=0))
     return tuple(coupling for coupling in found if coupling.kind in kinds)
 
 
-def _inner(branch: str, first: tuple[str, ...], last: str, block: int) -> tuple[Part, ...]:
+def _inner(
+    config: ModelConfig, branch: str, first: tuple[str, ...], last: str, block: int
+) -> tuple[Part, ...]:
     """A unit inside a branch: columns and biases of the first layers, rows of the last."""
-    columns = [Part(f"{branch}/{name}/kernel", 1, block) for name in first]
-    biases = [Part(f"{branch}/{name}/bias", 0, block) for name in first]
-    return (*columns, *biases, Part(f"{branch}/{last}/kernel", 0, block))
+    behind = [_factor(config, f"{branch}/{name}", "expand") for name in first]
+    columns = [Part(f"{layer}/kernel", 1, block) for layer in behind]
+    biases = [Part(f"{layer}/bias", 0, block) for layer in behind]
+    rows = Part(f"{_factor(config, f'{branch}/{last}', 'reduce')}/kernel", 0, block)
+    return (*columns, *biases, rows)
+
+
+def _factor(config: ModelConfig, layer: str, name: str) -> str:
+    """Where a dense layer's outputs (``expand``) or inputs (``reduce``) are."""
+    return f"{layer}/{name}" if layer in dict(config.ranks) else layer
 
 
 def _whole(parts: tuple[Part, ...], size: int) -> tuple[Part, ...]:
     return tuple(part._replace(block=size * part.block) for part in parts)
 
 
-def _outer(config: ModelConfig, block: str, last: str) -> tuple[Part, ...]:
-    """What a branch has beside its inner units: the last bias and the norm."""
-    norm = f"{block}/{last.split('/')[0]}_norm"
-    vectors = (f"{block}/{last}/bias", f"{norm}/scale", f"{norm}/bias")
-    return tuple(Part(path, 0, config.d_model) for path in vectors)
+def _outer(config: ModelConfig, branch: str, last: str) -> tuple[Part, ...]:
+    """What a branch has beside its inner units: the last bias, the norm, the stream's factors."""
+    bias = f"{_factor(config, f'{branch}/{last}', 'expand')}/bias"
+    vectors = (bias, f"{branch}_norm/scale", f"{branch}_norm/bias")
+    parts = [Part(path, 0, config.d_model) for path in vectors]
+    for layer, rank in config.ranks:
+        if layer == f"{branch}/{last}":
+            parts.append(Part(f"{layer}/expand/kernel", 0, rank))
+        elif layer.startswith(f"{branch}/"):
+            parts.append(Part(f"{layer}/reduce/kernel", 1, rank))
+    return tuple(parts)
 
 
 def shrunk_config(config: ModelConfig, unit_masks: Mapping[str, Any]) -> ModelConfig:
     """The architecture that is left; layers of which nothing is left are not in it.
+
+    Dense layers that are left keep their ranks, under their new names.
 
     Args:
         config: the architecture that was pruned.
@@ -101,12 +122,21 @@ def shrunk_config(config: ModelConfig, unit_masks: Mapping[str, Any]) -> ModelCo
         return counts[f"{block}/{units}"] if stays else 0
 
     blocks = [f"block_{i}" for i in range(config.n_layers)]
-    layers = [(left(b, "attention", "heads"), left(b, "mlp", "neurons")) for b in blocks]
-    layers = [layer for layer in layers if any(layer)]
+    layers = {b: (left(b, "attention", "heads"), left(b, "mlp", "neurons")) for b in blocks}
+    layers = {block: layer for block, layer in layers.items() if any(layer)}
     if not layers:
         raise ValueError("of a model at least one branch must stay")
-    heads, mlp_widths = zip(*layers, strict=True)
-    return dataclasses.replace(config, heads=heads, mlp_widths=mlp_widths)
+    heads, mlp_widths = zip(*layers.values(), strict=True)
+    small = dataclasses.replace(config, heads=heads, mlp_widths=mlp_widths, ranks=())
+    renamed = {
+        layer.replace(block, f"block_{i}", 1): rank
+        for i, block in enumerate(layers)
+        for layer, rank in config.ranks
+        if layer.startswith(f"{block}/")
+    }
+    there = dense_shapes(small)
+    ranks = sorted((layer, rank) for layer, rank in renamed.items() if layer in there)
+    return dataclasses.replace(small, ranks=tuple(ranks))
 
 
 def shrink_model(

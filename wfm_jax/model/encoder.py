@@ -15,43 +15,47 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from wfm_jax.model.config import ModelConfig
+from wfm_jax.model.dense import make_dense, run_dense
 from wfm_jax.model.points import At, unchanged, within
 
 
 class Attention(nnx.Module):
-    """Multi-head self-attention, unmasked; kernels are [d_model, heads * head_dim] and back."""
+    """Multi-head self-attention, unmasked; layers are [d_model, heads * head_dim] and back."""
 
-    def __init__(
-        self, d_model: int, n_heads: int, head_dim: int, *, dtype: DTypeLike, rngs: nnx.Rngs
-    ):
-        self.n_heads, self.head_dim = n_heads, head_dim
-        inner = n_heads * head_dim
-        self.query = nnx.Linear(d_model, inner, dtype=dtype, rngs=rngs)
-        self.key = nnx.Linear(d_model, inner, dtype=dtype, rngs=rngs)
-        self.value = nnx.Linear(d_model, inner, dtype=dtype, rngs=rngs)
-        self.out = nnx.Linear(inner, d_model, dtype=dtype, rngs=rngs)
+    def __init__(self, config: ModelConfig, layer: int, *, dtype: DTypeLike, rngs: nnx.Rngs):
+        self.n_heads, self.head_dim = config.heads[layer], config.head_dim
+        path = f"block_{layer}/attention"
+        self.query = make_dense(config, f"{path}/query", dtype=dtype, rngs=rngs)
+        self.key = make_dense(config, f"{path}/key", dtype=dtype, rngs=rngs)
+        self.value = make_dense(config, f"{path}/value", dtype=dtype, rngs=rngs)
+        self.out = make_dense(config, f"{path}/out", dtype=dtype, rngs=rngs)
 
     def __call__(self, x: jax.Array, n_tokens: int, at: At = unchanged) -> jax.Array:
         def split(y: jax.Array) -> jax.Array:
             return y.reshape(-1, n_tokens, self.n_heads, self.head_dim)
 
         x = at("input", x)
-        q, k, v = split(self.query(x)), split(self.key(x)), split(self.value(x))
+        q = split(run_dense(self.query, x, within(at, "query")))
+        k = split(run_dense(self.key, x, within(at, "key")))
+        v = split(run_dense(self.value, x, within(at, "value")))
         scores = jnp.einsum("bqhd,bkhd->bhqk", q, k, preferred_element_type=jnp.float32)
         share = at("share", jax.nn.softmax(scores / self.head_dim**0.5, axis=-1)).astype(v.dtype)
         mixed = jnp.einsum("bhqk,bkhd->bqhd", share, v)
-        return self.out(at("mixed", mixed.reshape(-1, self.n_heads * self.head_dim)))
+        mixed = at("mixed", mixed.reshape(-1, self.n_heads * self.head_dim))
+        return run_dense(self.out, mixed, within(at, "out"))
 
 
 class MLP(nnx.Module):
     """Two dense layers with a GELU between them."""
 
-    def __init__(self, d_model: int, width: int, *, dtype: DTypeLike, rngs: nnx.Rngs):
-        self.up = nnx.Linear(d_model, width, dtype=dtype, rngs=rngs)
-        self.down = nnx.Linear(width, d_model, dtype=dtype, rngs=rngs)
+    def __init__(self, config: ModelConfig, layer: int, *, dtype: DTypeLike, rngs: nnx.Rngs):
+        path = f"block_{layer}/mlp"
+        self.up = make_dense(config, f"{path}/up", dtype=dtype, rngs=rngs)
+        self.down = make_dense(config, f"{path}/down", dtype=dtype, rngs=rngs)
 
     def __call__(self, x: jax.Array, at: At = unchanged) -> jax.Array:
-        return self.down(at("hidden", jax.nn.gelu(self.up(at("input", x)))))
+        hidden = jax.nn.gelu(run_dense(self.up, at("input", x), within(at, "up")))
+        return run_dense(self.down, at("hidden", hidden), within(at, "down"))
 
 
 class Block(nnx.Module):
@@ -60,14 +64,14 @@ class Block(nnx.Module):
     def __init__(
         self, config: ModelConfig, layer: int, *, dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs
     ):
-        d, heads, width = config.d_model, config.heads[layer], config.mlp_widths[layer]
-        self.has_attention, self.has_mlp = heads > 0, width > 0
+        d = config.d_model
+        self.has_attention, self.has_mlp = config.heads[layer] > 0, config.mlp_widths[layer] > 0
         if self.has_attention:
             self.attention_norm = nnx.LayerNorm(d, rngs=rngs)
-            self.attention = Attention(d, heads, config.head_dim, dtype=dtype, rngs=rngs)
+            self.attention = Attention(config, layer, dtype=dtype, rngs=rngs)
         if self.has_mlp:
             self.mlp_norm = nnx.LayerNorm(d, rngs=rngs)
-            self.mlp = MLP(d, width, dtype=dtype, rngs=rngs)
+            self.mlp = MLP(config, layer, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: jax.Array, n_tokens: int, at: At = unchanged) -> jax.Array:
         if self.has_attention:

@@ -1,19 +1,26 @@
 """Points of the model: where activations have a name and may be looked at or replaced.
 
-=========================  ======================================  ==============================
-point                      what passes                             shape
-=========================  ======================================  ==============================
-block_0/attention/input    input of query, key and value           [batch * tokens, d_model]
-block_0/attention/share    who attends to whom, float32            [batch, heads, tokens, tokens]
-block_0/attention/mixed    input of out                            [batch * tokens, inner]
-block_0/mlp/input          input of up                             [batch * tokens, d_model]
-block_0/mlp/hidden         input of down                           [batch * tokens, neurons]
-block_0/output             the residual stream behind the block    [batch * tokens, d_model]
-=========================  ======================================  ==============================
+===============================  ================================  ==============================
+point                            what passes                       shape
+===============================  ================================  ==============================
+block_0/attention/input          input of query, key and value     [batch * tokens, d_model]
+block_0/attention/query/reduced  input of query/expand             [batch * tokens, rank]
+block_0/attention/key/reduced    input of key/expand               [batch * tokens, rank]
+block_0/attention/value/reduced  input of value/expand             [batch * tokens, rank]
+block_0/attention/share          who attends to whom, float32      [batch, heads, tokens, tokens]
+block_0/attention/mixed          input of out                      [batch * tokens, inner]
+block_0/attention/out/reduced    input of out/expand               [batch * tokens, rank]
+block_0/mlp/input                input of up                       [batch * tokens, d_model]
+block_0/mlp/up/reduced           input of up/expand                [batch * tokens, rank]
+block_0/mlp/hidden               input of down                     [batch * tokens, neurons]
+block_0/mlp/down/reduced         input of down/expand              [batch * tokens, rank]
+block_0/output                   residual stream behind the block  [batch * tokens, d_model]
+===============================  ================================  ==============================
 
 A forward pass calls ``at(point, x)`` at each of them and goes on with what it gets. These are calls
 in the model, not an interception of its layers: what they change is in every program made of it,
-an exported one too. A branch that a block lacks has no points.
+an exported one too. A branch that a block lacks has no points, and only a layer that is stored as
+two factors (:mod:`wfm_jax.model.dense`) has one between them.
 """
 
 from collections.abc import Callable, Iterable
@@ -37,6 +44,17 @@ class Forward(Protocol):
         ...
 
 
+_OF_ATTENTION = (
+    "attention/input",
+    "attention/query/reduced",
+    "attention/key/reduced",
+    "attention/value/reduced",
+    "attention/mixed",
+    "attention/out/reduced",
+)
+_OF_MLP = ("mlp/input", "mlp/up/reduced", "mlp/hidden", "mlp/down/reduced")
+
+
 def unchanged(point: str, x: jax.Array) -> jax.Array:
     """What passes a point, as it is."""
     del point
@@ -49,8 +67,14 @@ def within(at: At, name: str) -> At:
 
 
 def activation_points(config: ModelConfig) -> tuple[str, ...]:
-    """The inputs of the blocks' dense layers: what a deployment with integer products quantizes."""
-    return _points(config, ("attention/input", "attention/mixed"), ("mlp/input", "mlp/hidden"))
+    """What enters the kernels of the blocks, in the order in which it passes.
+
+    What a deployment with integer products quantizes: the inputs of dense layers and, of those
+    that are factored, of the second factor.
+    """
+    points = _points(config, _OF_ATTENTION, _OF_MLP)
+    between = {f"{layer}/reduced" for layer, _ in config.ranks}
+    return tuple(p for p in points if p in between or not p.endswith("/reduced"))
 
 
 def attention_points(config: ModelConfig) -> tuple[str, ...]:
