@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from wfm_jax.compress import factorise, low_rank
+from wfm_jax.compress import factorise, low_rank, rank_of_share
 
 KEY = jax.random.key(10)
 RNG = np.random.default_rng(10)
@@ -45,6 +45,18 @@ def test_the_rank_is_the_largest_that_stores_no_more_than_the_share(share):
         assert (n_in + n_out) * (rank + 1) > share * n_in * n_out
         most = state.basis[name].shape[1]
         assert (n_in + n_out) * most < n_in * n_out <= (n_in + n_out) * (most + 1)
+
+
+@pytest.mark.parametrize("shape", [(1, 9), (2, 2), (3, 7), (16, 4), (12, 40)])
+def test_rank_of_share_by_counting_traced_as_well(shape):
+    n_in, n_out = shape
+    shares = np.array([0.01, 0.3, 0.55, 0.8, 1.0], np.float32)
+    many = jax.jit(jax.vmap(lambda share: rank_of_share(shape, share)))(shares)
+    for share, rank in zip(shares, many, strict=True):
+        pays = [r for r in range(1, 50) if (n_in + n_out) * r <= share * n_in * n_out]
+        plain = share == 1 or n_in + n_out >= n_in * n_out
+        assert rank == rank_of_share(shape, share)
+        assert rank == (min(shape) if plain else max(pays, default=1))
 
 
 @pytest.mark.parametrize("energy", [0.2, 0.5, 0.8])
@@ -149,6 +161,8 @@ def test_bad_input_is_named():
     for bad in (0.0, -1.0, 1.5, float("nan")):
         with pytest.raises(ValueError, match=r"share must be in \(0, 1\]"):
             low_rank(bad)
+        with pytest.raises(ValueError, match=r"share must be in \(0, 1\]"):
+            rank_of_share((3, 4), bad)
         with pytest.raises(ValueError, match=r"energy must be in \(0, 1\]"):
             low_rank(energy=bad)
     for both in ({}, {"share": 0.5, "energy": 0.5}):

@@ -8,6 +8,10 @@ of arrays with string names (``block_0/attention/query/kernel``), every kernel `
 
 Activations pass points that have names (:mod:`points`), where they may be recorded
 (:func:`recording`) or quantized (:func:`quantizing`, :func:`with_activations`).
+
+A dense layer of the encoder may be stored as two factors of low rank (``ModelConfig.ranks``,
+:func:`factorise_model`): two kernels then, ``block_0/mlp/up/reduce/kernel`` and
+``block_0/mlp/up/expand/kernel``, which everything that reads kernels treats as it does others.
 """
 
 from wfm_jax.model.activations import (
@@ -21,8 +25,17 @@ from wfm_jax.model.activations import (
     with_activations,
 )
 from wfm_jax.model.batches import Batch, sample_batch, to_batch
-from wfm_jax.model.config import PRESETS, ModelConfig, from_dict, preset, smaller, to_dict
+from wfm_jax.model.config import (
+    PRESETS,
+    ModelConfig,
+    dense_shapes,
+    from_dict,
+    preset,
+    smaller,
+    to_dict,
+)
 from wfm_jax.model.couplings import couplings, shrink_model, shrunk_config
+from wfm_jax.model.low_rank import factorise_model
 from wfm_jax.model.model import build, param_shapes
 from wfm_jax.model.outputs import Outputs, bit_llrs
 from wfm_jax.model.points import (
@@ -52,6 +65,8 @@ __all__ = [
     "build",
     "calibrate_activations",
     "couplings",
+    "dense_shapes",
+    "factorise_model",
     "from_dict",
     "observe_activations",
     "observe_nothing_at",
