@@ -5,7 +5,7 @@ where scales do, in 8 bits: their codes, a float32 for every 256 of them, and on
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -121,8 +121,8 @@ def _scales(code: GridCode) -> np.ndarray:
 
 def _absmax(code: GridCode) -> QuantizedAbsmax:
     n = math.prod(code.form.scale_shape or [])
-    codes = np.frombuffer(code.scales[:n], np.uint8).reshape(code.form.scale_shape)
-    floats = np.frombuffer(code.scales[n:], FLOATS[32]).astype(np.float32)
+    codes: Any = np.frombuffer(code.scales[:n], np.uint8).reshape(code.form.scale_shape)
+    floats: Any = np.frombuffer(code.scales[n:], FLOATS[32]).astype(np.float32)
     return QuantizedAbsmax(Codes8(codes, floats[:-1]), floats[-1])
 
 

@@ -214,13 +214,15 @@ def _checked_inputs(inputs: Any, shape: tuple[int, ...]) -> np.ndarray | None:
 def _checked_absmax(absmax: Any) -> Any:
     if not isinstance(absmax, QuantizedAbsmax):
         return np.asarray(absmax, np.float32)
-    codes, inner = np.asarray(absmax.codes.codes), np.asarray(absmax.codes.absmax, np.float32)
+    codes: Any = np.asarray(absmax.codes.codes)
+    inner: Any = np.asarray(absmax.codes.absmax, np.float32)
+    offset: Any = np.asarray(absmax.offset, np.float32).reshape(())
     if codes.dtype != np.uint8 or inner.shape != (-(-codes.size // ABSMAX_BLOCK),):
         raise ValueError(
             f"double-quantized magnitudes must be uint8 with a maximum for every {ABSMAX_BLOCK} of "
             f"them, got {codes.dtype}{list(codes.shape)} and {list(inner.shape)}"
         )
-    return QuantizedAbsmax(Codes8(codes, inner), np.asarray(absmax.offset, np.float32).reshape(()))
+    return QuantizedAbsmax(Codes8(codes, inner), offset)
 
 
 def _nearest(weights: np.ndarray, steps: np.ndarray) -> np.ndarray:
