@@ -51,8 +51,7 @@ class Uniform(NamedTuple):
     """Integers times a scale, as ``quantize``, ``gptq_quantize``, ``lsq_apply``, ``awq_quantize``.
 
     Attributes:
-      bits: scalar, 2 to 8; below 32 and not below 16 there is no grid but float16, from 32 on
-        float32.
+      bits: scalar, 2 to 8; or 16 or 32: no grid, the tensor is a `Float`.
       scale: float32, of the rank of the weights; its shape says how they share it, see
         ``wfm_jax.compress.blocks``.
       inputs: AWQ's float32 ``[in, 1]`` of float16 values, or None: rows of the weights are
