@@ -4,6 +4,7 @@ from typing import Any
 
 from absl import flags
 
+from experiments.allocation_flag import UNIFORM, allocation
 from wfm_jax.evaluate.frames import TestSet
 from wfm_jax.signal.link import LinkConfig
 from wfm_jax.sweep import pipeline
@@ -15,8 +16,8 @@ _PIPELINES = flags.DEFINE_list(
     "pipelines",
     list(pipeline.DEFAULT),
     "Pipelines: stages P (prune), Q (quantize), KD (distil), FT (fine-tune), S (cut out the heads "
-    "and neurons that P removed) joined by '-', or none. Default: the sixteen orders of P, Q and "
-    "KD, and three FT controls.",
+    "and neurons that P removed: P-S first, or S last), L (low rank: first, or behind P-S) joined "
+    "by '-', or none. Default: the sixteen orders of P, Q and KD, and three FT controls.",
 )
 _POINTS = flags.DEFINE_list(
     "operating_points",
@@ -35,8 +36,21 @@ _AXES = {
     "recovery_steps": flags.DEFINE_list("recovery_steps", ["0"], "Of these, FT at the end."),
     "score_on": flags.DEFINE_list("score_on", ["current"], "P scores: current, latent."),
     "train_from": flags.DEFINE_list("train_from", ["snapped"], "After Q: snapped, latent."),
-    "scale": flags.DEFINE_list("scales", ["auto"], "Q's scale: auto, absmax, mse, percentile."),
-    "rounding": flags.DEFINE_list("roundings", ["nearest"], "Q rounds: nearest, gptq."),
+    "quant_format": flags.DEFINE_list(
+        "quant_formats", ["integer"], "Q's grid: integer, affine, nf4, nf4_double."
+    ),
+    "bound": flags.DEFINE_list("bounds", ["restricted"], "Of integers: restricted, half_step."),
+    "group_size": flags.DEFINE_list("group_sizes", ["none"], "Inputs that share a scale, or none."),
+    "allocation": flags.DEFINE_list(
+        "allocations",
+        [UNIFORM],
+        "Bits of each tensor: uniform (those of the operating point), or FILE:BUDGET:NAME of "
+        "experiments.sensitivity, like runs/sensitivity/allocation.jsonl:1:measured.",
+    ),
+    "scale": flags.DEFINE_list(
+        "scales", ["auto"], "Q's scale: auto, absmax, mse, percentile, learned (LSQ)."
+    ),
+    "rounding": flags.DEFINE_list("roundings", ["nearest"], "Q rounds: nearest, gptq, awq."),
     "distribution": flags.DEFINE_list(
         "distributions", ["global"], "P over layers: global, uniform, erk, per_output."
     ),
@@ -45,11 +59,34 @@ _AXES = {
         ["unstructured"],
         "P removes: unstructured weights, 2:4, heads, neurons, heads+neurons.",
     ),
+    "rank_share": flags.DEFINE_list(
+        "rank_shares", ["0.5"], "L stores this share of a kernel's numbers, (0, 1]."
+    ),
+    "feature_weight": flags.DEFINE_list(
+        "feature_weights", ["0"], "KD matches residual streams with this weight beside answers."
+    ),
+    "relation_weight": flags.DEFINE_list(
+        "relation_weights", ["0"], "KD matches which frames are alike with this weight."
+    ),
+    "attention_weight": flags.DEFINE_list(
+        "attention_weights", ["0"], "KD matches attention maps with this weight."
+    ),
     "score": flags.DEFINE_list(
         "scores", ["magnitude"], "P ranks by: magnitude, taylor, wanda, random."
     ),
 }
-_NUMBERS = {"seed": int, "steps": int, "recovery_steps": int}
+
+
+def _group_size(text: str) -> int | None:
+    return None if text == "none" else int(text)
+
+
+_KINDS = {
+    **dict.fromkeys(("pipeline", *CHOICES), str),
+    **dict.fromkeys(("seed", "steps", "recovery_steps"), int),
+    "group_size": _group_size,
+    "allocation": allocation,
+}
 GROWABLE = ("pipelines", "operating_points", *(flag.name for flag in _AXES.values()))
 
 _BATCH = flags.DEFINE_integer("batch_size", 32, "Frames a step, shared by all.", lower_bound=1)
@@ -93,7 +130,7 @@ def test_set(link: LinkConfig) -> TestSet:
 
 
 def _values(field: str, flag: flags.FlagHolder) -> list:
-    kind = str if field in CHOICES or field == "pipeline" else _NUMBERS.get(field, float)
+    kind = _KINDS.get(field, float)
     values = []
     for text in _nonempty(flag):
         try:

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.finished import run
 from wfm_jax import compress
-from wfm_jax.sweep import cohort as cohorts
-from wfm_jax.sweep import compression, stages
+from wfm_jax.sweep import compression
 from wfm_jax.sweep.configuration import Configuration
 from wfm_jax.sweep.group import Group
 
@@ -46,30 +46,6 @@ def group(teacher, settings):
     """One group, and so one training program, for every cohort of this module."""
     asked = [*PLAIN, *COMMUTING, *OTHERS, *WAYS]
     return Group("same", teacher, asked, settings)
-
-
-def run(configurations, teacher, settings, group):
-    """Final deployed weights and students by configuration, through all rounds."""
-    cohort = cohorts.gather(configurations, group.width, group.initial, group.choices, group.stats)
-    stream, clock = jax.random.key(3), 0
-    while not cohort.finished:
-        cohort = cohorts.prepare_round(cohort)
-        recipes, length = cohorts.recipes(cohort), cohorts.round_steps(cohort)
-        for at in range(0, length, settings.chunk_steps):
-            students = group.train(
-                cohort.students, recipes, teacher.params, stream, jnp.int32(clock + at)
-            )
-            cohort = cohort._replace(students=students)
-        clock += length
-        cohort = cohorts.finish_round(cohort)
-    weights = stages.deployed(cohort.students).params
-    return {
-        c.config_id: (
-            compress.flatten(jax.tree.map(lambda leaf: np.asarray(leaf[i]), weights)),
-            jax.tree.map(lambda leaf: leaf[i], cohort.students),
-        )
-        for i, c in enumerate(configurations)
-    }
 
 
 def kernels(flat):
@@ -157,7 +133,7 @@ def test_gptq_errs_less_where_inputs_are_and_keeps_masks(finished, teacher, grou
         errors = [np.asarray(w[path] - dense[path]) for w in (nearest, gptq)]
         mine = [np.trace(e.T @ moment @ e) for e in errors]
         assert mine[1] < mine[0], path
-    flat, student = finished[Configuration("P-Q-FT", **POINT, rounding="gptq").config_id]
+    flat, student, _ = finished[Configuration("P-Q-FT", **POINT, rounding="gptq").config_id]
     for path, keep in student.compression.prune.keep.items():
         assert not np.any(flat[path][~np.asarray(keep)])
 
@@ -221,7 +197,7 @@ def test_ties_among_snapped_weights_are_broken_at_random_by_seed(teacher, settin
 
 def test_masks_stay_in_force_through_training(finished):
     for pipeline in ("P-Q-KD", "Q-P-KD", "P-KD-Q"):
-        flat, student = finished[Configuration(pipeline, **POINT).config_id]
+        flat, student, _ = finished[Configuration(pipeline, **POINT).config_id]
         for path, keep in student.compression.prune.keep.items():
             assert not np.any(flat[path][~np.asarray(keep)])
 
@@ -231,10 +207,10 @@ def test_training_moves_the_surviving_weights(finished):
     assert any(not np.array_equal(untrained[path], trained[path]) for path in untrained)
 
 
-def test_snapped_weights_requantized_with_their_stored_scale_are_unchanged(finished):
+def test_snapped_weights_requantized_with_their_stored_scale_are_unchanged(finished, group):
     for pipeline in ("Q", "P-Q", "P-Q-KD"):
-        flat, student = finished[Configuration(pipeline, **POINT).config_id]
-        again = compression.TRANSFORM.apply(
+        flat, student, _ = finished[Configuration(pipeline, **POINT).config_id]
+        again = compression.in_force(group.choices).apply(
             compress.unflatten(student.params, flat), student.compression
         )
         for path, leaf in compress.flatten(again).items():
@@ -261,10 +237,11 @@ def test_steps_are_split_and_the_optimizer_starts_afresh(teacher, settings, grou
     assert counts == [5]
 
 
-def test_a_second_stage_sees_the_model_as_the_first_left_it(finished, teacher):
+def test_a_second_stage_sees_the_model_as_the_first_left_it(finished, teacher, group):
     """Q after P calibrates on the survivors: its scale is their absmax, not the dense one."""
-    _, student = finished[Configuration("P-Q", **POINT).config_id]
-    for path, scale in student.compression.kernels.scale.items():
+    _, student, _ = finished[Configuration("P-Q", **POINT).config_id]
+    own = student.compression.grids[group.choices.grids.index(compression.Grid())]
+    for path, scale in own.scale.items():
         dense = np.asarray(compress.flatten(teacher.params)[path])
         kept = np.where(np.asarray(student.compression.prune.keep[path]), dense, 0.0)
         np.testing.assert_allclose(scale[0], np.abs(kept).max(axis=0) / 7.0, rtol=1e-6)

@@ -19,6 +19,15 @@ USUAL = {
     "distribution": "global",
     "score": "magnitude",
     "rounding": "nearest",
+    "quant_format": "integer",
+    "bound": "restricted",
+}
+_STAGE_OF = {
+    **dict.fromkeys(("structure", "distribution", "score"), "P"),
+    **dict.fromkeys(
+        ("rounding", "quant_format", "bound", "scale", "group_size", "allocation"), "Q"
+    ),
+    **dict.fromkeys(("feature_weight", "relation_weight", "attention_weight"), "KD"),
 }
 DASH = "–"  # noqa: RUF001
 
@@ -40,10 +49,15 @@ def stages(row: Row) -> tuple[str, ...]:
 
 
 def operating_point(row: Row) -> str:
-    """Weight bits and sparsity asked for, as far as the pipeline acts on them: ``4b 75%``, of
-    activations too where they are quantized: ``4b A8 75%``."""
+    """Weight bits and sparsity asked for, as far as the pipeline acts on them: ``4b 75%``; bits of
+    activations where they are quantized, ``4b A8 75%``; of mixed precision the mean, ``~3.9b``; of
+    low rank the share that is stored, ``r50% 4b``."""
     parts, acting = [], stages(row)
-    if "Q" in acting and row.get("weight_bits") is not None:
+    if "L" in acting and row.get("rank_share") is not None:
+        parts.append(f"r{100 * number(row, 'rank_share'):.3g}%")
+    if "Q" in acting and row.get("allocation"):
+        parts.append(f"~{number(row, 'mean_bits'):.2g}b")
+    elif "Q" in acting and row.get("weight_bits") is not None:
         parts.append(f"{number(row, 'weight_bits'):g}b")
     if "Q" in acting and number(row, "act_bits") < 16:
         parts.append(f"A{number(row, 'act_bits'):g}")
@@ -53,18 +67,35 @@ def operating_point(row: Row) -> str:
 
 
 def ways(row: Row) -> list[str]:
-    """How the pipeline acts, where that is not as usual: ``["2:4", "wanda", "gptq"]``."""
-    return [row[name] for name, usual in USUAL.items() if row.get(name) not in (None, usual)]
+    """How the pipeline acts, where that is not as usual: ``["2:4", "wanda", "gptq", "g32"]``."""
+    return [word for column in _STAGE_OF if (word := _way(row, column))]
 
 
 def shared_ways(rows: Iterable[Row]) -> list[str]:
     """The ways of all configurations that could have others."""
-    shared = []
-    for name, usual in USUAL.items():
-        found = {row.get(name) for row in configurations(rows)} - {None}
-        if len(found) == 1 and found != {usual}:
-            shared += found
-    return shared
+    rows, shared = configurations(rows), []
+    for column, stage in _STAGE_OF.items():
+        found = {_way(row, column) for row in rows if stage in stages(row)}
+        shared += found if len(found) == 1 else ()
+    return [word for word in shared if word]
+
+
+def _way(row: Row, column: str) -> str:
+    """The word for a setting that is not as usual; empty where it is, or is none of this row's."""
+    value = row.get(column)
+    if value is None or _STAGE_OF[column] not in stages(row):
+        return ""
+    match column:
+        case "scale":
+            return "learned" if value == "learned" else ""
+        case "group_size":
+            return f"g{value:g}"
+        case "allocation":
+            return "mixed"
+        case "feature_weight" | "relation_weight" | "attention_weight":
+            return f"{column.split('_')[0]}s {value:g}" if value else ""
+        case _:
+            return "" if value == USUAL[column] else value
 
 
 def pipeline_name(row: Row) -> str:

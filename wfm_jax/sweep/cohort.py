@@ -6,6 +6,7 @@ program, and so on (a round). The stack is padded to a fixed width, so that the 
 however many configurations there are.
 """
 
+import functools
 import zlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -15,11 +16,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from wfm_jax import compress
-from wfm_jax.sweep import compression, stages
+from wfm_jax.sweep import stages
+from wfm_jax.sweep.compression import Choices, Settings, in_force, learned
 from wfm_jax.sweep.configuration import Configuration
 from wfm_jax.sweep.pipeline import TRAINING_STAGES
 from wfm_jax.sweep.stages import Action
-from wfm_jax.train.distill import Recipe, Student, new_student
+from wfm_jax.train.student import Recipe, Student, new_student
+
+MAPS_STREAM = 0x3A95
 
 
 class Cohort(NamedTuple):
@@ -36,9 +40,9 @@ class Cohort(NamedTuple):
 
     configurations: tuple[Configuration, ...]
     students: Student
-    settings: compression.Settings
+    settings: Settings
     position: tuple[int, ...]
-    choices: compression.Choices
+    choices: Choices
     stats: compress.Stats | None
 
     @property
@@ -56,7 +60,7 @@ def gather(
     configurations: Sequence[Configuration],
     width: int,
     initial: Callable[[Configuration], Any],
-    choices: compression.Choices,
+    choices: Choices,
     stats: compress.Stats | None = None,
 ) -> Cohort:
     """A cohort before its first stage.
@@ -79,6 +83,7 @@ def gather(
             jax.tree.map(lambda *leaves: jnp.stack(leaves), *[initial(c) for c in padded]),
             np.asarray([c.seed for c in padded], np.uint32),
             np.asarray(names, np.uint32),
+            choices=choices,
         ),
         settings=_stack([stages.settings_of(c, choices) for c in padded]),
         position=(0,) * len(configurations),
@@ -96,13 +101,19 @@ def _name(configuration: Configuration) -> int:
     return zlib.crc32(configuration.config_id.encode())
 
 
-@jax.jit
-def _newborn(params: Any, seeds: jax.Array, names: jax.Array) -> Student:
+@functools.partial(jax.jit, static_argnames="choices")
+def _newborn(params: Any, seeds: jax.Array, names: jax.Array, *, choices: Choices) -> Student:
     """Students before their first stage; each has a key of its seed and its name."""
 
     def one(params: Any, seed: jax.Array, name: jax.Array) -> Student:
         key = jax.random.fold_in(jax.random.key(seed), name)
-        return new_student(params, compression.TRANSFORM.init(params, key=key))
+        return new_student(
+            params,
+            in_force(choices).init(params, key=key),
+            learned=learned(choices),
+            hidden=choices.hidden,
+            key=jax.random.fold_in(key, MAPS_STREAM),
+        )
 
     return jax.vmap(one)(params, seeds, names)
 

@@ -1,15 +1,17 @@
-"""What a sweep compresses, and how the stages P and Q act on it.
+"""What a sweep compresses, and everything that can be in force on one configuration.
 
 Every 2-D kernel of the encoder blocks is prunable (that is sparsity's denominator) and quantizable.
-Other 2-D tables (embeddings, heads) are quantized, never below 8 bits, and not pruned. Norms and
-biases are stored in float16 once Q has acted; at 16 bits everything is.
+Other 2-D tables (embeddings, heads) are quantized, never below 8 bits unless an allocation says so,
+and not pruned. Norms and biases are stored in float16 once Q has acted; at 16 bits everything is.
 
-By which score, in which structure, with which rounding a configuration is compressed is a number of
-its own, an index of what its group's configurations ask for (:class:`Choices`): one program serves
-them all, and compiles no alternative that nobody wants.
+By which score, in which structure, on which grid a configuration is compressed is a number of its
+own, an index of what its group's configurations ask for (:class:`Choices`): one program serves them
+all, and compiles no alternative that nobody wants. Stages P and Q decide
+(:mod:`wfm_jax.sweep.prune_stage`, :mod:`wfm_jax.sweep.quantize_stage`).
 """
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -17,6 +19,10 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from wfm_jax import compress
+from wfm_jax.model import ModelConfig, param_shapes
+from wfm_jax.model.couplings import couplings
+from wfm_jax.train.hidden import PARTS, Hidden
+from wfm_jax.train.learned_scales import Learned, log_scales
 
 PRUNABLE = "block_*/kernel"
 MIN_TABLE_BITS = 8
@@ -40,12 +46,242 @@ UNITS = {
 }
 UNSTRUCTURED, TWO_OF_FOUR = "unstructured", "2:4"
 STRUCTURES = (UNSTRUCTURED, TWO_OF_FOUR, *UNITS)
+LEARNED = "learned"
 SCALES = {
+    "auto": compress.auto_scale,
     "absmax": compress.absmax_scale,
     "mse": compress.mse_scale,
     "percentile": compress.percentile_scale,
 }
-ROUNDINGS = ("nearest", "gptq")
+ROUNDINGS = ("nearest", "gptq", "awq")
+QUANT_FORMATS = ("integer", "affine", "nf4", "nf4_double")
+BOUNDS = ("restricted", "half_step")
+
+
+class Grid(NamedTuple):
+    """On what kind of grid the encoder's kernels lie, static.
+
+    Attributes:
+        kind: ``integer``, ``learned`` (integers of a trained scale), ``awq`` (integers of rows that
+            were multiplied), ``affine``, ``nf4``, ``nf4_double``.
+        bound: the scale convention, where there is one.
+        group_size: inputs that share a scale, None for all.
+    """
+
+    kind: str = "integer"
+    bound: str = "restricted"
+    group_size: int | None = None
+
+
+class Choices(NamedTuple):
+    """What the configurations of a group ask for, static; each field without repetition.
+
+    Attributes:
+        kernels: path names of the encoder's kernels.
+        tables: path names of embeddings and heads.
+        scores: of :data:`SCORES`.
+        spreads: pairs of a key of :data:`DISTRIBUTIONS` and one of :data:`STRUCTURES`.
+        grids: of every kind that is asked for.
+        scales: of :data:`SCALES`.
+        roundings: to integers: of ``nearest`` and ``gptq``.
+        couplings: what shrinks together in the model.
+        hidden: what KD matches beside answers; None where nobody wants it.
+    """
+
+    kernels: tuple[str, ...]
+    tables: tuple[str, ...]
+    scores: tuple[str, ...] = ("magnitude",)
+    spreads: tuple[tuple[str, str], ...] = (("global", UNSTRUCTURED),)
+    grids: tuple[Grid, ...] = (Grid(),)
+    scales: tuple[str, ...] = ("absmax",)
+    roundings: tuple[str, ...] = ("nearest",)
+    couplings: tuple[compress.Coupling, ...] = ()
+    hidden: Hidden | None = None
+
+    @property
+    def need_statistics(self) -> bool:
+        """Whether something of it looks at data."""
+        looking = {"taylor", "wanda", "gptq", "awq"}
+        return bool(looking & {*self.scores, *self.roundings, *(g.kind for g in self.grids)})
+
+
+def choices_of(asked: Iterable[Any], config: ModelConfig, teacher: ModelConfig) -> Choices:
+    """What configurations ask for of an architecture, in an order that does not depend on theirs.
+
+    Args:
+        asked: the configurations.
+        config: the students' architecture.
+        teacher: the teacher's.
+
+    Raises:
+        ValueError: an allocation names what is no kernel of the architecture, or a group size does
+            not divide a kernel's inputs.
+    """
+    asked, leaves = list(asked), compress.flatten(param_shapes(config))
+    kernels = tuple(path for path in leaves if compress.matches(path, PRUNABLE))
+    tables = tuple(path for path, leaf in leaves.items() if _is_table(path, leaf))
+    named = {path for c in asked for path, _ in c.allocation}
+    if unknown := sorted(named - {*kernels, *tables}):
+        raise ValueError(f"allocation names what the model lacks: {', '.join(unknown)}")
+    parts = tuple(p for p in PARTS if any(getattr(c.hidden_weights, p) > 0.0 for c in asked))
+    sizes = {c.group_size for c in asked if c.group_size}
+    for path, size in ((path, size) for path in kernels for size in sorted(sizes)):
+        if leaves[path].shape[0] % size:
+            raise ValueError(
+                f"group_size must divide the inputs of every kernel of the encoder, got {size} for "
+                f"the {leaves[path].shape[0]} inputs of {path}"
+            )
+    return Choices(
+        kernels=kernels,
+        tables=tables,
+        scores=tuple(sorted({c.score for c in asked})),
+        spreads=tuple(sorted({(c.distribution, c.structure) for c in asked})),
+        grids=tuple(sorted({c.grid for c in asked}, key=str)),
+        scales=_or_default(
+            {c.resolved_scale for c in asked if c.grid.kind in ("integer", "awq")}, "absmax"
+        ),
+        roundings=_or_default({c.rounding for c in asked if c.grid.kind == "integer"}, "nearest"),
+        couplings=couplings(config),
+        hidden=Hidden(config, teacher, parts) if parts else None,
+    )
+
+
+def _or_default(found: set[str], default: str) -> tuple[str, ...]:
+    return tuple(sorted(found)) or (default,)
+
+
+class Compression(NamedTuple):
+    """State of everything in force on one configuration, a plain pytree of arrays.
+
+    Attributes:
+        prune: keep masks.
+        grids: a state for each of ``Choices.grids``; all but the configuration's own are off.
+        tables: grids of embeddings and heads.
+        vectors: whether norms and biases are in float16.
+        halves: whether everything else is.
+    """
+
+    prune: compress.PruneState
+    grids: tuple[Any, ...]
+    tables: compress.QuantizeState
+    vectors: compress.HalfState
+    halves: compress.HalfState
+
+
+class Settings(NamedTuple):
+    """The numbers of P and Q, traced scalars.
+
+    ``score``, ``spread``, ``grid``, ``scale`` and ``rounding`` index the fields of
+    :class:`Choices`; ``bits`` are those of every kernel and table by path; ``score_latent`` and
+    ``train_latent`` are the flags of ``score_on`` and ``train_from``.
+    """
+
+    sparsity: ArrayLike
+    weight_bits: ArrayLike
+    bits: dict[str, ArrayLike]
+    score: ArrayLike
+    spread: ArrayLike
+    grid: ArrayLike
+    scale: ArrayLike
+    rounding: ArrayLike
+    score_latent: ArrayLike
+    train_latent: ArrayLike
+
+
+@functools.cache
+def in_force(choices: Choices) -> compress.Transform:
+    """``init`` and ``apply`` of all that can be in force; the stages P and Q decide."""
+    # The states alone say what these do to a forward pass: their arguments matter to `update` only.
+    prune = compress.matching(PRUNABLE, compress.magnitude_prune(0.0))
+    grids = [on_grid(grid, 32) for grid in choices.grids]
+    tables = compress.matching(_is_table, compress.quantize(8))
+    vectors = compress.matching(_is_vector, compress.store_half())
+    halves = compress.matching(_is_matrix, compress.store_half())
+
+    def init(params: Any, *, key: jax.Array) -> Compression:
+        return Compression(
+            prune=prune.init(params, key=key),
+            grids=tuple(grid.init(params, key=key) for grid in grids),
+            tables=tables.init(params, key=key),
+            vectors=vectors.init(params, key=key),
+            halves=halves.init(params, key=key),
+        )
+
+    def update(params: Any, state: Compression, stats: Any = None) -> tuple[Any, Compression]:
+        del stats
+        return params, state
+
+    def apply(params: Any, state: Compression) -> Any:
+        params = prune.apply(params, state.prune)
+        for grid, own in zip(grids, state.grids, strict=True):
+            params = grid.apply(params, own)
+        params = tables.apply(params, state.tables)
+        params = vectors.apply(params, state.vectors)
+        return halves.apply(params, state.halves)
+
+    return compress.Transform(init, update, apply)
+
+
+def on_grid(grid: Grid, bits: Any, scale: Any = "absmax") -> compress.Transform:
+    """The transform that puts the encoder's kernels on a grid.
+
+    Args:
+        grid: which.
+        bits: a number, or numbers by path name; of NF4, whether it is on.
+        scale: the rule for scales, where the grid takes one.
+    """
+    how = {"group_size": grid.group_size}
+    bound = {"bound": grid.bound}
+    match grid.kind:
+        case "integer":
+            method = compress.quantize(bits, scale=scale, **how, **bound)
+        case "learned":
+            method = _learned(bits, **how, **bound)
+        case "awq":
+            method = compress.awq_quantize(bits, scale=scale, **how, **bound)
+        case "affine":
+            method = compress.quantize_affine(bits, **how)
+        case _:
+            method = compress.nf4(True, double_quant=grid.kind == "nf4_double")
+    return compress.matching(PRUNABLE, method)
+
+
+def _learned(bits: Any, *, group_size: int | None, bound: Any) -> compress.Transform:
+    """LSQ's grid: as `compress.quantize`, and the gradient reaches the scale."""
+    method = compress.quantize(bits, scale=compress.lsq_scale, bound=bound, group_size=group_size)
+
+    def apply(params: Any, state: compress.QuantizeState) -> Any:
+        snapped = {
+            path: compress.lsq_fake_quant(w, state.scale[path], state.bits[path], bound=bound)
+            for path, w in compress.kernels(params).items()
+        }
+        return compress.unflatten(params, snapped)
+
+    return method._replace(apply=apply)
+
+
+@functools.cache
+def learned(choices: Choices) -> Learned | None:
+    """The scales that are trained with the weights, of every grid that has such."""
+    where = [i for i, grid in enumerate(choices.grids) if grid.kind == LEARNED]
+
+    def read(state: Compression) -> dict[str, jax.Array]:
+        return {f"{i}/{p}": s for i in where for p, s in state.grids[i].scale.items()}
+
+    def replace(state: Compression, scales: dict[str, jax.Array]) -> Compression:
+        grids = list(state.grids)
+        for i in where:
+            own = {path: scales[f"{i}/{path}"] for path in grids[i].scale}
+            grids[i] = grids[i]._replace(scale=own)
+        return state._replace(grids=tuple(grids))
+
+    return log_scales(read, replace) if where else None
+
+
+def switch(index: ArrayLike, branches: Iterable[Callable[[], Any]]) -> Any:
+    """``branches[index]()``; no branch where there is no choice."""
+    branches = list(branches)
+    return branches[0]() if len(branches) == 1 else jax.lax.switch(jnp.asarray(index), branches)
 
 
 def _is_table(path: str, leaf: Any) -> bool:
@@ -58,219 +294,3 @@ def _is_matrix(_: str, leaf: Any) -> bool:
 
 def _is_vector(_: str, leaf: Any) -> bool:
     return jnp.ndim(leaf) < 2
-
-
-class Compression(NamedTuple):
-    """State of everything in force on one configuration, a plain pytree of arrays."""
-
-    prune: compress.PruneState
-    kernels: compress.QuantizeState
-    tables: compress.QuantizeState
-    vectors: compress.HalfState
-    halves: compress.HalfState
-
-
-class Choices(NamedTuple):
-    """What the configurations of a group ask for, static; each field without repetition.
-
-    Attributes:
-        scores: of :data:`SCORES`.
-        spreads: pairs of a key of :data:`DISTRIBUTIONS` and one of :data:`STRUCTURES`.
-        scales: of :data:`SCALES`.
-        roundings: of :data:`ROUNDINGS`.
-        couplings: what shrinks together in the model.
-    """
-
-    scores: tuple[str, ...] = ("magnitude",)
-    spreads: tuple[tuple[str, str], ...] = (("global", UNSTRUCTURED),)
-    scales: tuple[str, ...] = ("absmax",)
-    roundings: tuple[str, ...] = ("nearest",)
-    couplings: tuple[compress.Coupling, ...] = ()
-
-    @property
-    def need_statistics(self) -> bool:
-        """Whether something of it looks at data."""
-        return bool({"taylor", "wanda"} & {*self.scores}) or "gptq" in self.roundings
-
-
-def choices_of(asked: Iterable[Any], couplings: tuple[compress.Coupling, ...]) -> Choices:
-    """What configurations ask for, in an order that does not depend on theirs."""
-    asked = list(asked)
-    return Choices(
-        scores=tuple(sorted({c.score for c in asked})),
-        spreads=tuple(sorted({(c.distribution, c.structure) for c in asked})),
-        scales=tuple(sorted({c.resolved_scale for c in asked})),
-        roundings=tuple(sorted({c.rounding for c in asked})),
-        couplings=couplings,
-    )
-
-
-class Settings(NamedTuple):
-    """The numbers of P and Q, traced scalars.
-
-    ``score``, ``spread``, ``scale`` and ``rounding`` index the fields of :class:`Choices`;
-    ``score_latent`` and ``train_latent`` are the flags of ``score_on`` and ``train_from``.
-    """
-
-    sparsity: ArrayLike
-    weight_bits: ArrayLike
-    score: ArrayLike
-    spread: ArrayLike
-    scale: ArrayLike
-    rounding: ArrayLike
-    score_latent: ArrayLike
-    train_latent: ArrayLike
-
-
-# The states alone say what these do to a forward pass: their arguments matter to `update` only.
-_IN_FORCE = (  # in the order of Compression's fields
-    compress.matching(PRUNABLE, compress.magnitude_prune(0.0)),
-    compress.matching(PRUNABLE, compress.quantize(8)),
-    compress.matching(_is_table, compress.quantize(8)),
-    compress.matching(_is_vector, compress.store_half()),
-    compress.matching(_is_matrix, compress.store_half()),
-)
-
-
-def _init(params: Any, *, key: jax.Array) -> Compression:
-    return Compression(*(t.init(params, key=key) for t in _IN_FORCE))
-
-
-def _apply(params: Any, state: Compression) -> Any:
-    for transform, own in zip(_IN_FORCE, state, strict=True):
-        params = transform.apply(params, own)
-    return params
-
-
-def _no_update(params: Any, state: Compression, stats: Any = None) -> tuple[Any, Compression]:
-    del stats
-    return params, state
-
-
-TRANSFORM = compress.Transform(_init, _no_update, _apply)
-"""``init`` and ``apply`` of all that can be in force; :func:`prune` and :func:`quantize` decide."""
-
-
-def prune(
-    params: Any,
-    state: Compression,
-    settings: Settings,
-    choices: Choices,
-    stats: compress.Stats | None = None,
-) -> Compression:
-    """Stage P: new keep masks, from the weights as compressed so far (or the latent ones).
-
-    Args:
-        params: latent weights.
-        state: what is in force.
-        settings: the numbers.
-        choices: what they index.
-        stats: of data, where a score looks at them.
-    """
-    current = _apply(params, state)
-    scored = jax.tree.map(
-        lambda latent, now: jnp.where(settings.score_latent, latent, now), params, current
-    )
-    kernels = compress.select(scored, PRUNABLE)
-    keys = jax.random.split(jax.random.fold_in(state.prune.key, 1), len(kernels))
-
-    def scores(name: str) -> Any:
-        def by_path() -> dict[str, jax.Array]:
-            return {
-                path: SCORES[name](w, (stats or {}).get(path), key).astype(jnp.float32)
-                for key, (path, w) in zip(keys, kernels.items(), strict=True)
-            }
-
-        return by_path
-
-    scored = compress.unflatten(scored, _switch(settings.score, map(scores, choices.scores)))
-    masks = [_masks(scored, state.prune, settings, spread, choices) for spread in choices.spreads]
-    return state._replace(prune=_switch(settings.spread, masks))
-
-
-def _masks(
-    scored: Any,
-    state: compress.PruneState,
-    settings: Settings,
-    spread: tuple[str, str],
-    choices: Choices,
-) -> Any:
-    """The new masks in one structure; ``scored`` has scores in place of the prunable weights."""
-    distribution, structure = spread
-
-    def of_weights() -> compress.PruneState:
-        if structure == TWO_OF_FOUR:
-            method = compress.prune(None, score=_given, structure=compress.NM(2, 4))
-        else:
-            how = DISTRIBUTIONS[distribution]
-            method = compress.prune(settings.sparsity, score=_given, distribution=how)
-        return compress.matching(PRUNABLE, method).update(scored, state)[1]
-
-    def of_units() -> compress.PruneState:
-        kinds = UNITS[structure]
-        method = compress.prune_units(
-            settings.sparsity,
-            [c for c in choices.couplings if c.kind in kinds],
-            score=_given,
-            distribution="uniform" if distribution == "uniform" else "global",
-        )
-        units = method.update(scored, method.init(scored, key=state.key))[1]
-        keep = {path: mask & units.keep.get(path, True) for path, mask in state.keep.items()}
-        return compress.PruneState(keep, units.key)
-
-    return of_units if structure in UNITS else of_weights
-
-
-def _given(scores: jax.Array, stats: Any, key: jax.Array) -> jax.Array:
-    del stats, key
-    return scores
-
-
-def _switch(index: ArrayLike, branches: Iterable[Any]) -> Any:
-    """``branches[index]()``; no branch where there is no choice."""
-    branches = list(branches)
-    return branches[0]() if len(branches) == 1 else jax.lax.switch(jnp.asarray(index), branches)
-
-
-def quantize(
-    params: Any,
-    state: Compression,
-    settings: Settings,
-    choices: Choices,
-    stats: compress.Stats | None = None,
-) -> tuple[Any, Compression]:
-    """Stage Q: new scales, calibrated on the weights as compressed so far.
-
-    Args:
-        params, state, settings, choices, stats: see :func:`prune`.
-
-    Returns:
-        Latent weights, and what is in force. GPTQ's rounding replaces the latent weights by those
-        that it chose.
-    """
-    current = _apply(params, state)
-    bits = jnp.asarray(settings.weight_bits)
-
-    def scale(w: jax.Array, bits: Any, **grid: Any) -> jax.Array:
-        rules = [lambda r=SCALES[name]: r(w, bits, **grid) for name in choices.scales]
-        return _switch(settings.scale, rules)
-
-    def nearest() -> tuple[Any, compress.QuantizeState]:
-        method = compress.matching(PRUNABLE, compress.quantize(bits, scale=scale))
-        return params, method.update(current, state.kernels)[1]
-
-    def gptq() -> tuple[Any, compress.QuantizeState]:
-        method = compress.matching(PRUNABLE, compress.gptq_quantize(bits, scale=scale))
-        chosen, found = method.update(current, None, stats)
-        new = compress.unflatten(params, compress.select(chosen, PRUNABLE))
-        return new, compress.QuantizeState(found.scale, found.bits)
-
-    by_name = {"nearest": nearest, "gptq": gptq}
-    params, kernels = _switch(settings.rounding, [by_name[name] for name in choices.roundings])
-    tables = compress.quantize(bits, min_bits=MIN_TABLE_BITS, scale="absmax")
-    return params, state._replace(
-        kernels=kernels,
-        tables=compress.matching(_is_table, tables).update(current, state.tables)[1],
-        vectors=compress.HalfState(bits <= 16),
-        halves=compress.HalfState(bits == 16),
-    )

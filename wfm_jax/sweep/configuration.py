@@ -2,12 +2,15 @@
 
 import dataclasses
 import itertools
+import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from wfm_jax.results.rows import config_id
 from wfm_jax.sweep import compression
 from wfm_jax.sweep import pipeline as pipelines
+from wfm_jax.train.hidden import HiddenWeights
 
 BITS = (2, 3, 4, 5, 6, 7, 8, 16, 32)
 CHOICES = {
@@ -15,12 +18,21 @@ CHOICES = {
     "init": ("teacher", "scratch"),
     "score_on": ("current", "latent"),
     "train_from": ("snapped", "latent"),
-    "scale": ("auto", *compression.SCALES),
+    "quant_format": compression.QUANT_FORMATS,
+    "bound": compression.BOUNDS,
+    "scale": (*compression.SCALES, compression.LEARNED),
     "rounding": compression.ROUNDINGS,
     "distribution": tuple(compression.DISTRIBUTIONS),
     "structure": compression.STRUCTURES,
     "score": tuple(compression.SCORES),
 }
+
+_WEIGHT_OF = {
+    "features": "feature_weight",
+    "relations": "relation_weight",
+    "attention": "attention_weight",
+}
+_OF_GRID = ("quant_format", "bound", "group_size", "scale", "rounding")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +43,8 @@ class Configuration:
         pipeline: stages joined by ``-``.
         sparsity: share of the prunable weights that ``P`` removes, in [0, 1).
         weight_bits: bits of the encoder's kernels after ``Q``: 2-8, 16 or 32 (floating point).
+        allocation: pairs of a kernel's or table's path and its bits, 2-8, instead of those: mixed
+            precision.
         act_bits: bits of what enters the encoder's kernels after ``Q``: as ``weight_bits``.
         temperature: T of ``KD``.
         alpha: weight of distillation in ``KD``, in [0, 1].
@@ -42,8 +56,18 @@ class Configuration:
         init: ``teacher`` (its weights) or ``scratch``.
         score_on: what ``P`` scores: the ``current`` (snapped) or the ``latent`` weights.
         train_from: what training after ``Q`` starts from: ``snapped`` or ``latent`` weights.
-        scale: how ``Q`` calibrates; ``auto`` is mse up to 3 bits and absmax above.
-        rounding: how ``Q`` rounds the encoder's kernels: to the ``nearest``, or by ``gptq``.
+        quant_format: the grid of the encoder's kernels after ``Q``: ``integer`` (symmetric),
+            ``affine``, ``nf4``, or ``nf4_double``, whose scales are quantized too.
+        bound: the scale convention of integers: ``restricted`` or ``half_step``.
+        group_size: inputs of a kernel that share a scale; None for a whole output channel.
+        scale: how ``Q`` calibrates integers; ``auto`` is mse up to 3 bits and absmax above,
+            ``learned`` trains the scales with the weights.
+        rounding: how ``Q`` makes integers of the encoder's kernels: the ``nearest``, by ``gptq``,
+            or the nearest on rows that ``awq`` multiplied.
+        rank_share: numbers that ``L`` stores of a kernel, over those there were, in (0, 1].
+        feature_weight: what matching the residual streams weighs in ``KD`` beside the answers.
+        relation_weight: the same of which frames are alike.
+        attention_weight: the same of attention maps.
         distribution: how ``P`` spreads sparsity over layers; heads and neurons: ``global`` or
             ``uniform``.
         structure: what ``P`` removes together. ``2:4`` removes half, whatever ``sparsity`` says.
@@ -69,6 +93,14 @@ class Configuration:
     structure: str = compression.UNSTRUCTURED
     score: str = "magnitude"
     act_bits: float = 32
+    quant_format: str = "integer"
+    bound: str = "restricted"
+    group_size: int | None = None
+    allocation: tuple[tuple[str, float], ...] = ()
+    rank_share: float = 0.5
+    feature_weight: float = 0.0
+    relation_weight: float = 0.0
+    attention_weight: float = 0.0
 
     def __post_init__(self):
         pipelines.parse(self.pipeline)
@@ -93,6 +125,15 @@ class Configuration:
                 raise ValueError(
                     f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}"
                 )
+        if not 0.0 < self.rank_share <= 1.0:
+            raise ValueError(f"rank_share must be in (0, 1], got {self.rank_share}")
+        if self.group_size is not None and self.group_size < 2:
+            raise ValueError(f"group_size must be at least 2, or none, got {self.group_size}")
+        for part, weight in self.hidden_weights._asdict().items():
+            if not (weight >= 0.0 and math.isfinite(weight)):
+                raise ValueError(f"{_WEIGHT_OF[part]} must be at least 0, got {weight}")
+        if wrong := [f"{path}: {bits}" for path, bits in self.allocation if bits not in BITS[:7]]:
+            raise ValueError(f"allocation must give 2 to 8 bits, got {', '.join(wrong)}")
         if self.structure in compression.UNITS and self.distribution not in ("global", "uniform"):
             raise ValueError(
                 f"distribution must be global or uniform for {self.structure}, "
@@ -103,17 +144,62 @@ class Configuration:
                 f"structure must be {', '.join(compression.UNITS)} in a pipeline with S, "
                 f"got {self.structure!r}"
             )
+        if "Q" in pipelines.parse(self.pipeline):
+            self._check_grid()
+
+    def _check_grid(self) -> None:
+        """Raises ValueError where settings of Q do not go together."""
+        integers = self.quant_format == "integer"
+        for name, usual in (("rounding", "nearest"), ("scale", "auto"), ("bound", "restricted")):
+            if not integers and getattr(self, name) != usual:
+                raise ValueError(
+                    f"{name} must be {usual} for quant_format {self.quant_format}, "
+                    f"got {getattr(self, name)!r}"
+                )
+        if self.scale == compression.LEARNED and self.rounding != "nearest":
+            raise ValueError(f"rounding must be nearest for learned scales, got {self.rounding!r}")
+        if self.quant_format.startswith("nf4"):
+            for name, value, only in (
+                ("weight_bits", self.weight_bits, 4),
+                ("group_size", self.group_size, None),
+                ("allocation", self.allocation, ()),
+            ):
+                if value != only:
+                    raise ValueError(
+                        f"{name} must be {only or 'none'} for quant_format {self.quant_format}, "
+                        f"which has 4 bits and blocks of its own, got {value}"
+                    )
+        if self.shrinks_last and (self.group_size or self.quant_format.startswith("nf4")):
+            raise ValueError(
+                "group_size must be none and quant_format integer or affine in a pipeline that "
+                f"ends in S, got {self.group_size} and {self.quant_format}: blocks would be cut"
+            )
 
     @property
-    def shrinks_first(self) -> bool:
-        """Whether the pipeline begins with P-S: what is left is an architecture of its own."""
-        return pipelines.parse(self.pipeline)[:2] == pipelines.SHRINK_FIRST
+    def rebuilding(self) -> tuple[str, ...]:
+        """Stages at the start of the pipeline that leave an architecture of its own."""
+        return pipelines.rebuilding(pipelines.parse(self.pipeline))
 
     @property
     def shrinks_last(self) -> bool:
         """Whether what is handed over is cut smaller."""
-        stages = pipelines.parse(self.pipeline)
-        return stages[-1:] == ("S",) and stages != pipelines.SHRINK_FIRST
+        return pipelines.parse(self.pipeline)[len(self.rebuilding) :][-1:] == ("S",)
+
+    @property
+    def hidden_weights(self) -> HiddenWeights:
+        """What matched layers weigh in KD."""
+        return HiddenWeights(self.feature_weight, self.relation_weight, self.attention_weight)
+
+    @property
+    def grid(self) -> compression.Grid:
+        """The kind of grid of the encoder's kernels."""
+        if self.quant_format.startswith("nf4"):
+            return compression.Grid(self.quant_format)
+        if self.quant_format == "affine":
+            return compression.Grid("affine", group_size=self.group_size)
+        learned = compression.LEARNED if self.scale == compression.LEARNED else "integer"
+        kind = "awq" if self.rounding == "awq" else learned
+        return compression.Grid(kind, self.bound, self.group_size)
 
     @property
     def quantizes_activations(self) -> bool:
@@ -124,7 +210,7 @@ class Configuration:
     def stages(self) -> tuple[str, ...]:
         """Stages that a cohort goes through, the common recovery included.
 
-        P-S at the start is behind it then, and S at the end before it.
+        What rebuilds it at the start is behind it then, and S at the end before it.
 
         With ``student=same`` started from the teacher, KD at alpha = 1 before any P or Q compares
         the teacher with itself: its gradient is zero, and it is left out.
@@ -133,10 +219,9 @@ class Configuration:
         return (*stages, "FT") if self.recovery_steps else stages
 
     def _effective(self) -> tuple[str, ...]:
-        stages = pipelines.parse(self.pipeline)
-        stages = stages[2:] if self.shrinks_first else stages
+        stages = pipelines.parse(self.pipeline)[len(self.rebuilding) :]
         stages = stages[:-1] if self.shrinks_last else stages
-        if self.shrinks_first:
+        if self.rebuilding:
             return stages
         if self.student == "same" and self.init == "teacher" and self.alpha == 1.0:
             changed = next((i for i, s in enumerate(stages) if s != "KD"), len(stages))
@@ -160,7 +245,7 @@ class Configuration:
         ``auto`` scales are resolved, so that configurations which differ in name only are one.
         """
         stages = (
-            *(pipelines.SHRINK_FIRST if self.shrinks_first else ()),
+            *self.rebuilding,
             *self._effective(),
             *(("S",) if self.shrinks_last else ()),
         )
@@ -174,23 +259,36 @@ class Configuration:
         if "Q" not in before_prune:
             unused |= {"score_on"}
         if "Q" not in stages:
-            unused |= {"weight_bits", "act_bits", "scale", "rounding", "train_from"}
+            unused |= {"weight_bits", "act_bits", "train_from", "allocation", *_OF_GRID}
+        if self.quant_format != "integer":
+            unused |= {"bound", "scale", "rounding"}
+        if "L" not in stages:
+            unused |= {"rank_share"}
         if self.rounding == "gptq":  # has no latent weights
             unused |= {"train_from"}
         if "KD" not in stages:
-            unused |= {"temperature", "alpha"}
+            unused |= {"temperature", "alpha", *_WEIGHT_OF.values()}
         if not trains:
             unused |= {"learning_rate", "train_from", "steps"}
         if not trains and "P" not in stages and self.init == "teacher":
             unused |= {"seed"}
-        fields = dataclasses.asdict(self)
+        fields = self.columns()
         fields |= {"pipeline": pipelines.text(stages), "scale": self.resolved_scale}
         return {name: None if name in unused else value for name, value in fields.items()}
+
+    def replace(self, **changes: Any) -> "Configuration":
+        """This configuration with other settings."""
+        return dataclasses.replace(self, **changes)
+
+    def columns(self) -> dict[str, Any]:
+        """The settings as they were asked, as a row holds them."""
+        allocation = json.dumps(dict(sorted(self.allocation))) if self.allocation else None
+        return {**dataclasses.asdict(self), "allocation": allocation}
 
     @property
     def resolved_scale(self) -> str:
         """``scale`` with ``auto`` resolved."""
-        if self.scale != "auto":
+        if self.scale != "auto" or self.allocation:
             return self.scale
         return "mse" if self.weight_bits <= 3 else "absmax"
 
@@ -198,6 +296,12 @@ class Configuration:
     def config_id(self) -> str:
         """Hash of :meth:`canonical`."""
         return config_id(self.canonical())
+
+
+def from_columns(columns: Mapping[str, Any]) -> Configuration:
+    """The configuration of :meth:`Configuration.columns`."""
+    allocation = json.loads(columns["allocation"] or "{}")
+    return Configuration(**{**columns, "allocation": tuple(allocation.items())})
 
 
 def product(operating_points: list[tuple[float, float]], **axes: list[Any]) -> list[Configuration]:

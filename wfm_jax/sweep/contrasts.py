@@ -34,8 +34,12 @@ _POINT = ("sparsity", "weight_bits")
 _SAME = (
     *(*_POINT, "student", "init", "structure", "distribution", "score"),
     *("act_bits", "scale", "rounding", "bound", "group_size"),
+    *("quant_format", "allocation", "rank_share"),
 )
-_SAME_IF_BOTH = ("seed", "learning_rate", "steps", "recovery_steps", "temperature", "alpha")
+_SAME_IF_BOTH = (
+    *("seed", "learning_rate", "steps", "recovery_steps", "temperature", "alpha"),
+    *("feature_weight", "relation_weight", "attention_weight"),
+)
 
 
 def contrasts(

@@ -19,12 +19,12 @@ import jax.numpy as jnp
 from wfm_jax.results import checkpoint, rows
 from wfm_jax.results.progress import Progress, Silent
 from wfm_jax.sweep import cohort as cohorts
-from wfm_jax.sweep import stages
+from wfm_jax.sweep.architecture import rebuilt_groups
 from wfm_jax.sweep.cohort import Cohort
-from wfm_jax.sweep.configuration import Configuration, distinct
+from wfm_jax.sweep.configuration import Configuration, distinct, from_columns
 from wfm_jax.sweep.group import Group, SweepSettings
+from wfm_jax.sweep.handover import everybody, one_of
 from wfm_jax.sweep.measure import Examiner
-from wfm_jax.sweep.shrunk import shrunk_groups
 from wfm_jax.train.interrupt import StopRequest
 from wfm_jax.train.model_files import Teacher
 
@@ -73,7 +73,8 @@ def run_sweep(
     if len(missing) < len(asked):
         progress.say(f"{len(asked) - len(missing)} of {len(asked)} configurations are finished")
     compiles = {}
-    for group, members in _groups(asked, missing, teacher, settings):
+    # All of them first: what does not fit an architecture is said before anything runs.
+    for group, members in list(_groups(asked, missing, teacher, settings)):
         pending = [c for c in members if c in missing]
         for start in _cohorts(group, pending, folder):
             _run_cohort(group, start, teacher, settings, examiner, folder, progress, stop)
@@ -89,12 +90,12 @@ def _groups(
 ) -> Iterator[tuple[Group, list[Configuration]]]:
     """Static groups that still have something to do, each with its configurations."""
     for name in dict.fromkeys(c.student for c in asked):
-        whole = [c for c in asked if c.student == name and not c.shrinks_first]
+        whole = [c for c in asked if c.student == name and not c.rebuilding]
         if any(c in missing for c in whole):
             yield Group(name, teacher, whole, settings), whole
-        shrunk = [c for c in asked if c.student == name and c.shrinks_first]
-        if any(c in missing for c in shrunk):
-            for group in shrunk_groups(name, teacher, shrunk, settings):
+        rebuilt = [c for c in asked if c.student == name and c.rebuilding]
+        if any(c in missing for c in rebuilt):
+            for group in rebuilt_groups(name, teacher, rebuilt, settings):
                 yield group, list(group.members)
 
 
@@ -112,7 +113,7 @@ def _cohorts(
     """The pending configurations by seed, at most a width at a time; a saved cohort first."""
     rest = list(pending)
     if saved := _saved_cohort(group, folder):
-        members = [Configuration(**fields) for fields in saved["configurations"]]
+        members = [from_columns(columns) for columns in saved["configurations"]]
         held = {c.config_id for c in members}
         if held & {c.config_id for c in pending}:
             yield _Start(members, saved)
@@ -156,7 +157,7 @@ def _run_cohort(
         metadata = {
             "group": group.name,
             "width": group.width,
-            "configurations": [dataclasses.asdict(c) for c in cohort.configurations],
+            "configurations": [c.columns() for c in cohort.configurations],
             "position": list(cohort.position),
             "clock": clock,
             "at": at,
@@ -215,11 +216,11 @@ def _measure(
     known, _ = rows.read_rows(folder / ROWS)
     done = {row["config_id"] for row in known}
     share_s = (time.monotonic() - began) / len(cohort.configurations)
-    everybody = jax.device_get(stages.deployed(cohort.students))
+    stacked = jax.device_get(everybody(cohort.students, choices=group.choices))
     progress.start(f"{group.name}: measuring", len(cohort.configurations))
     for i, configuration in enumerate(cohort.configurations):
         if configuration.config_id not in done:
-            own = jax.tree.map(lambda leaf, i=i: leaf[i], everybody)
+            own = one_of(stacked, i, configuration, group.choices)
             row = examiner.examine(group.config, group.apply, configuration, own, share_s)
             rows.append_row(folder / ROWS, row)
         progress.advance(1)

@@ -10,12 +10,12 @@ import jax
 
 from wfm_jax import compress
 from wfm_jax.model import Batch, ModelConfig, build, sample_batch, smaller, start_smaller
-from wfm_jax.model.couplings import couplings
 from wfm_jax.sweep import compression
 from wfm_jax.sweep.configuration import Configuration
-from wfm_jax.train.distill import Student, Trainer
+from wfm_jax.train.distill import Trainer
 from wfm_jax.train.losses import TaskWeights, task_losses
 from wfm_jax.train.model_files import Teacher
+from wfm_jax.train.student import Student
 
 CALIBRATION_STREAM = 0xCA11
 CALIBRATION_FRAMES = 1024
@@ -46,7 +46,7 @@ class Group:
     """Configurations of one architecture, and the one program that trains them.
 
     Attributes:
-        name: ``same`` or ``smaller``, and what is left of it where the pipelines begin with P-S.
+        name: ``same`` or ``smaller``, and what became of it where the pipelines rebuild it first.
         members: its configurations.
         config: the students' architecture.
         apply: its forward pass.
@@ -71,21 +71,23 @@ class Group:
         self._starts = starts or {}
         self.config = config or (teacher.config if name == "same" else smaller(teacher.config))
         self.apply, _ = build(self.config, jax.random.key(0))
+        self.choices = compression.choices_of(configurations, self.config, teacher.config)
         teacher_apply, _ = build(teacher.config, jax.random.key(0))
         most = max(collections.Counter(c.seed for c in configurations).values())
         self.width = min(settings.max_width, -(-most // 8) * 8)
         trainer = Trainer(
             config=self.config,
             apply=self.apply,
-            transform=compression.TRANSFORM,
+            transform=compression.in_force(self.choices),
             teacher_apply=teacher_apply,
             weights=settings.weights,
             batch_size=settings.batch_size,
             strategy=settings.strategy,
             quantize_activations=any(c.quantizes_activations for c in configurations),
+            learned=compression.learned(self.choices),
+            hidden=self.choices.hidden,
         )
         self.n_compiles = 0
-        self.choices = compression.choices_of(configurations, couplings(self.config))
 
         def chunk(*args: Any) -> Student:
             self.n_compiles += 1  # runs when the program is traced, not when it is called

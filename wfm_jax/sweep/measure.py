@@ -17,7 +17,6 @@ from wfm_jax.evaluate.metrics import AMC_SNRS_DB
 from wfm_jax.evaluate.products import frame_products
 from wfm_jax.evaluate.quality import quality_columns
 from wfm_jax.evaluate.scores import FrameScores, Scored
-from wfm_jax.export.grids import Uniform
 from wfm_jax.model import (
     Forward,
     ModelConfig,
@@ -32,10 +31,10 @@ from wfm_jax.results import atomic
 from wfm_jax.results.rows import config_id
 from wfm_jax.signal.receivers import ensemble_covariance
 from wfm_jax.sweep import compression
+from wfm_jax.sweep.architecture import shrink_deployed
 from wfm_jax.sweep.configuration import Configuration
+from wfm_jax.sweep.handover import Deployed
 from wfm_jax.sweep.ranges import make_calibrator
-from wfm_jax.sweep.shrunk import shrink_deployed
-from wfm_jax.sweep.stages import Deployed
 from wfm_jax.train.model_files import Teacher
 
 CURVE_SNRS_DB = (0.0, 5.0, 10.0, 12.5, 15.0, 17.5, 20.0, 22.5, 25.0, 30.0)
@@ -43,7 +42,6 @@ MODEL_SNRS_DB = tuple(sorted({*AMC_SNRS_DB, REFERENCE_SNR_DB}))
 FILES, SCORES = "files", "scores"
 COVARIANCE_STREAM = 0xC0FA
 RESAMPLES_SEED = 0
-MODEL_COLUMNS = {"quant_format": "integer", "bound": "restricted"}
 
 
 class Examiner:
@@ -130,9 +128,8 @@ class Examiner:
         row = {
             "config_id": identity,
             "kind": "configuration",
-            "status": "ok" if int(deployed.diverged_at) < 0 else "diverged",
+            "status": "ok" if deployed.diverged_at < 0 else "diverged",
             "wall_s": wall_s,
-            **MODEL_COLUMNS,
             **configuration.canonical(),
             **self._shared,
         }
@@ -151,7 +148,7 @@ class Examiner:
             scored = self._scorer(config, apply)(deployed.params)
             cost = self._cost(config, apply, identity, stored)
         self._save_scores(identity, scored)
-        return row | self._quality(scored) | cost
+        return row | self._quality(scored) | cost | {"mean_bits": mean_bits(stored)}
 
     def _scorer(self, config: ModelConfig, apply: Forward, *, activations: bool = False) -> Any:
         """Of plain parameters, or of those with ranges of activations."""
@@ -229,8 +226,17 @@ def null_of(params: Any) -> Any:
 
 def stored_form(deployed: Deployed) -> Stored:
     """How one configuration is packed; float32 where nothing says otherwise."""
-    grids = {path: Uniform(bits, deployed.scale[path]) for path, bits in deployed.bits.items()}
-    return Stored(_flat(deployed.params), deployed.keep, grids, bool(deployed.half))
+    return Stored(_flat(deployed.params), deployed.keep, deployed.grids, deployed.half)
+
+
+def mean_bits(stored: Stored) -> float:
+    """Bits of a kernel's or a table's weight, mean over all of them; 32 where there is no grid."""
+    grids, sizes, bits = stored.grids or {}, [], []
+    for path, weights in stored.params.items():
+        if np.ndim(weights) >= 2:
+            sizes.append(np.size(weights))
+            bits.append(float(grids[path].bits) if path in grids else 32.0)
+    return float(np.average(bits, weights=sizes))
 
 
 def _flat(params: Any) -> dict[str, np.ndarray]:

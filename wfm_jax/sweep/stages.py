@@ -2,16 +2,19 @@
 
 import enum
 import functools
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from wfm_jax import compress
-from wfm_jax.sweep import compression
+from wfm_jax.sweep.compression import MIN_TABLE_BITS, Choices, Settings, in_force, learned
 from wfm_jax.sweep.configuration import Configuration
-from wfm_jax.train.distill import Recipe, Student, start_stage
+from wfm_jax.sweep.prune_stage import prune
+from wfm_jax.sweep.quantize_stage import quantize
+from wfm_jax.train.hidden import HiddenWeights
+from wfm_jax.train.student import Recipe, Student, start_stage
 
 
 class Action(enum.IntEnum):
@@ -23,18 +26,27 @@ class Action(enum.IntEnum):
     START_TRAINING = 3
 
 
-def settings_of(configuration: Configuration, choices: compression.Choices) -> compression.Settings:
+def settings_of(configuration: Configuration, choices: Choices) -> Settings:
     """The numbers of a configuration's P and Q."""
-    spread = (configuration.distribution, configuration.structure)
-    return compression.Settings(
-        sparsity=np.float32(configuration.sparsity),
-        weight_bits=np.float32(configuration.weight_bits),
-        score=np.int32(choices.scores.index(configuration.score)),
-        spread=np.int32(choices.spreads.index(spread)),
-        scale=np.int32(choices.scales.index(configuration.resolved_scale)),
-        rounding=np.int32(choices.roundings.index(configuration.rounding)),
-        score_latent=np.bool_(configuration.score_on == "latent"),
-        train_latent=np.bool_(configuration.train_from == "latent"),
+    asked, own = configuration, dict(configuration.allocation)
+
+    def index(name: Any, among: tuple[Any, ...]) -> np.int32:
+        """Where a setting stands; anywhere where its grid does not read it."""
+        return np.int32(among.index(name) if name in among else 0)
+
+    bits = dict.fromkeys(choices.kernels, asked.weight_bits)
+    bits |= dict.fromkeys(choices.tables, max(asked.weight_bits, MIN_TABLE_BITS))
+    return Settings(
+        sparsity=np.float32(asked.sparsity),
+        weight_bits=np.float32(asked.weight_bits),
+        bits={path: np.float32(own.get(path, usual)) for path, usual in bits.items()},
+        score=index(asked.score, choices.scores),
+        spread=index((asked.distribution, asked.structure), choices.spreads),
+        grid=index(asked.grid, choices.grids),
+        scale=index(asked.resolved_scale, choices.scales),
+        rounding=index(asked.rounding, choices.roundings),
+        score_latent=np.bool_(asked.score_on == "latent"),
+        train_latent=np.bool_(asked.train_from == "latent"),
     )
 
 
@@ -48,23 +60,31 @@ def recipe_of(configuration: Configuration, stage: int) -> Recipe:
         learning_rate=np.float32(configuration.learning_rate),
         total_steps=np.int32(configuration.stage_steps()[stage]),
         act_bits=np.float32(configuration.act_bits if quantized else 32),
+        hidden_weights=HiddenWeights(*map(np.float32, configuration.hidden_weights)),
     )
 
 
 def resting_recipe() -> Recipe:
     """The recipe of a configuration that does not train now: no steps."""
     zero = np.float32(0.0)
-    return Recipe(np.float32(1.0), zero, zero, np.int32(0), act_bits=np.float32(32))
+    return Recipe(
+        np.float32(1.0),
+        zero,
+        zero,
+        np.int32(0),
+        act_bits=np.float32(32),
+        hidden_weights=HiddenWeights(zero, zero, zero),
+    )
 
 
 @functools.partial(jax.jit, static_argnames="choices")
 def act(
     students: Student,
-    settings: compression.Settings,
+    settings: Settings,
     actions: jax.Array,
     stats: compress.Stats | None,
     *,
-    choices: compression.Choices,
+    choices: Choices,
 ) -> Student:
     """Takes each configuration's action, int32[n] of :class:`Action`, in one compiled program.
 
@@ -72,58 +92,26 @@ def act(
     shared by all.
     """
 
-    def one(entry: tuple[Student, compression.Settings, jax.Array]) -> Student:
+    def one(entry: tuple[Student, Settings, jax.Array]) -> Student:
         student, numbers, action = entry
         now = student.params, student.compression, numbers, choices, stats
 
-        def prune():
-            return student._replace(compression=compression.prune(*now))
+        def pruned():
+            return student._replace(compression=prune(*now))
 
-        def quantize():
-            params, state = compression.quantize(*now)
+        def quantized():
+            params, state = quantize(*now)
             return student._replace(params=params, compression=state)
 
         def start():
-            current = compression.TRANSFORM.apply(student.params, student.compression)
+            current = in_force(choices).apply(student.params, student.compression)
             params = jax.tree.map(
                 lambda latent, now: jnp.where(numbers.train_latent, latent, now),
                 student.params,
                 current,
             )
-            return start_stage(student._replace(params=params))
+            return start_stage(student._replace(params=params), learned=learned(choices))
 
-        return jax.lax.switch(action, [lambda: student, prune, quantize, start])
+        return jax.lax.switch(action, [lambda: student, pruned, quantized, start])
 
     return jax.lax.map(one, (students, settings, actions))
-
-
-class Deployed(NamedTuple):
-    """What a deployment holds of each configuration, stacked along the config axis.
-
-    Attributes:
-        params: the weights that its forward pass sees.
-        keep, scale, bits: masks, scales and stored bits by path name.
-        half: whether everything without bits is stored in float16.
-        diverged_at: the step it diverged at, -1 if it did not.
-    """
-
-    params: Any
-    keep: dict[str, Any]
-    scale: dict[str, Any]
-    bits: dict[str, Any]
-    half: Any
-    diverged_at: Any
-
-
-@jax.jit
-def deployed(students: Student) -> Deployed:
-    """The students as they would be handed over."""
-    state = students.compression
-    return Deployed(
-        params=jax.vmap(compression.TRANSFORM.apply)(students.params, state),
-        keep=state.prune.keep,
-        scale={**state.kernels.scale, **state.tables.scale},
-        bits={**state.kernels.bits, **state.tables.bits},
-        half=state.vectors.on,
-        diverged_at=students.diverged_at,
-    )

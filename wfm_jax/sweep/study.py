@@ -203,5 +203,5 @@ def at_every_point(
     shown = [row for row in stored if row["kind"] == "reference"]
     for configuration in configurations:
         if row := by_id.get(configuration.config_id):
-            shown.append({**row, **dataclasses.asdict(configuration)})
+            shown.append({**row, **configuration.columns()})
     return shown

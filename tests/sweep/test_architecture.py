@@ -1,4 +1,4 @@
-"""Stage S: what was pruned in whole heads and neurons is an ordinary, smaller model."""
+"""Stages S and L: what was cut out or factored is an ordinary, smaller model."""
 
 import dataclasses
 
@@ -11,30 +11,35 @@ from wfm_jax import compress
 from wfm_jax.model import build, sample_batch
 from wfm_jax.results.progress import Silent
 from wfm_jax.sweep import cohort as cohorts
-from wfm_jax.sweep import engine, pipeline, stages
+from wfm_jax.sweep import engine, pipeline
+from wfm_jax.sweep.architecture import rebuilt_groups, shrink_deployed, units_left
 from wfm_jax.sweep.configuration import Configuration, product
 from wfm_jax.sweep.group import Group
-from wfm_jax.sweep.shrunk import shrink_deployed, shrunk_groups, units_left
+from wfm_jax.sweep.handover import everybody, one_of
 
 HOW = {"sparsity": 0.5, "structure": "heads+neurons", "distribution": "uniform", "steps": 5}
-ALL = [Configuration(p, **HOW) for p in ("P", "P-S", "P-Q", "P-Q-S", "P-S-Q", "P-S-KD", "P-S-FT")]
+ALL = [
+    Configuration(p, **HOW)
+    for p in ("P", "P-S", "P-Q", "P-Q-S", "P-S-Q", "P-S-KD", "P-S-FT", "L", "L-Q", "P-S-L")
+]
 
 
 @pytest.fixture(scope="module")
 def deployed(teacher, settings):
     """What is handed over by pipelines that do not train, by pipeline."""
-    whole = [c for c in ALL if not c.shrinks_first]
-    first = [c for c in ALL if c.shrinks_first and not set(c.stages) & {"KD", "FT"}]
+    whole = [c for c in ALL if not c.rebuilding]
+    first = [c for c in ALL if c.rebuilding and not set(c.stages) & {"KD", "FT"}]
     found = {}
     for group in (
         Group("same", teacher, whole, settings),
-        *shrunk_groups("same", teacher, first, settings),
+        *rebuilt_groups("same", teacher, first, settings),
     ):
         members = list(group.members)
         cohort = cohorts.gather(members, group.width, group.initial, group.choices)
-        finished = stages.deployed(cohorts.prepare_round(cohort).students)
+        done = cohorts.prepare_round(cohort).students
+        stacked = jax.device_get(everybody(done, choices=group.choices))
         for i, c in enumerate(members):
-            own = jax.tree.map(lambda leaf, i=i: np.asarray(leaf[i]), finished)
+            own = one_of(stacked, i, c, group.choices)
             config = group.config
             if c.shrinks_last:
                 config, own = shrink_deployed(config, own)
@@ -72,7 +77,8 @@ def _model(entry):
 def test_snapped_weights_stay_on_their_grid(deployed):
     _, own = deployed["P-Q-S"]
     flat = compress.flatten(own.params)
-    for path, scale in own.scale.items():
+    for path, grid in own.grids.items():
+        scale = grid.scale
         steps = flat[path] / np.where(scale == 0, 1, scale)
         np.testing.assert_allclose(steps, np.round(steps), atol=1e-3)
 
@@ -85,6 +91,47 @@ def test_units_are_gone_where_nothing_is_kept(deployed, config):
         for i in range(config.n_layers)
         for kind, n in (("heads", config.heads[i]), ("neurons", config.mlp_widths[i]))
     }
+
+
+@pytest.mark.slow
+def test_low_rank_stores_the_share_and_computes_what_truncated_kernels_do(
+    deployed, config, teacher
+):
+    low, own = deployed["L"]
+    assert low.ranks
+    flat, dense = compress.flatten(own.params), compress.flatten(teacher.params)
+    truncated = {}
+    for layer, rank in low.ranks:
+        a, b = (flat[f"{layer}/{name}/kernel"] for name in ("reduce", "expand"))
+        w = np.asarray(dense[f"{layer}/kernel"])
+        assert a.shape[1] == rank
+        assert a.size + b.size <= 0.5 * w.size
+        left, singular, right = np.linalg.svd(w.astype(np.float64), full_matrices=False)
+        truncated[f"{layer}/kernel"] = (left[:, :rank] * singular[:rank]) @ right[:rank]
+    plain = compress.unflatten(
+        teacher.params, {p: np.asarray(w, np.float32) for p, w in truncated.items()}
+    )
+    chex.assert_trees_all_close(
+        answers(low, own.params), answers(config, plain), rtol=1e-3, atol=1e-4
+    )
+
+
+@pytest.mark.slow
+def test_what_follows_low_rank_acts_on_the_factors(deployed):
+    _, own = deployed["L-Q"]
+    assert {path for path in own.grids if "/reduce/" in path or "/expand/" in path}
+    for path, w in compress.flatten(own.params).items():
+        if path.endswith("reduce/kernel"):
+            assert max(np.unique(np.abs(column)).size for column in w.T) <= 128
+    both = deployed["P-S-L"][0]
+    assert both.heads == deployed["P-S"][0].heads
+    assert both.ranks
+
+
+@pytest.mark.parametrize("text", ["P-L", "KD-L", "Q-L-KD", "L-L", "P-S-KD-L", "L-P-S-KD"])
+def test_an_l_that_is_not_at_the_start_is_refused(text):
+    with pytest.raises(ValueError, match=r"[LS] in pipeline"):
+        pipeline.parse(text)
 
 
 @pytest.mark.parametrize("text", ["S", "S-P", "Q-P-S-KD", "KD-S", "P-S-S-KD", "P-KD-S-Q"])

@@ -1,0 +1,94 @@
+"""Stage Q: new grids, calibrated on the weights as compressed so far."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from wfm_jax import compress
+from wfm_jax.sweep.compression import (
+    PRUNABLE,
+    SCALES,
+    Choices,
+    Compression,
+    Grid,
+    Settings,
+    in_force,
+    on_grid,
+    switch,
+)
+
+
+def quantize(
+    params: Any,
+    state: Compression,
+    settings: Settings,
+    choices: Choices,
+    stats: compress.Stats | None = None,
+) -> tuple[Any, Compression]:
+    """Puts kernels on the grid that the settings choose, tables on theirs, the rest into float16.
+
+    Args:
+        params: latent weights.
+        state: what is in force.
+        settings: the numbers.
+        choices: what they index.
+        stats: of data, where rounding looks at them.
+
+    Returns:
+        Latent weights, and what is in force. GPTQ's rounding replaces the latent weights by those
+        that it chose.
+    """
+    current = in_force(choices).apply(params, state)
+    bits = jnp.asarray(settings.weight_bits)
+
+    def scale(w: jax.Array, bits: Any, **grid: Any) -> jax.Array:
+        rules = [lambda r=SCALES[name]: r(w, bits, **grid) for name in choices.scales]
+        return switch(settings.scale, rules)
+
+    def on(index: int, grid: Grid) -> Callable[[], tuple[Any, tuple[Any, ...]]]:
+        def by_calibration() -> tuple[Any, Any]:
+            method = on_grid(grid, _bits(settings, choices.kernels), scale)
+            return params, method.update(current, state.grids[index], stats)[1]
+
+        def by_gptq() -> tuple[Any, Any]:
+            return _gptq(params, current, grid, settings, choices, scale, stats)
+
+        def branch() -> tuple[Any, tuple[Any, ...]]:
+            if grid.kind == "integer":
+                by_name = {"nearest": by_calibration, "gptq": by_gptq}
+                ways = [by_name[name] for name in choices.roundings]
+                kept, own = switch(settings.rounding, ways)
+            else:
+                kept, own = by_calibration()
+            return kept, (*state.grids[:index], own, *state.grids[index + 1 :])
+
+        return branch
+
+    params, grids = switch(settings.grid, [on(i, grid) for i, grid in enumerate(choices.grids)])
+    tables = compress.quantize(_bits(settings, choices.tables), scale=_of_tables(choices))
+    return params, state._replace(
+        grids=grids,
+        tables=compress.matching(choices.tables, tables).update(current, state.tables)[1],
+        vectors=compress.HalfState(bits <= 16),
+        halves=compress.HalfState(bits == 16),
+    )
+
+
+def _gptq(params, current, grid, settings, choices, scale, stats) -> tuple[Any, Any]:
+    method = compress.gptq_quantize(
+        _bits(settings, choices.kernels), scale=scale, bound=grid.bound, group_size=grid.group_size
+    )
+    chosen, found = compress.matching(PRUNABLE, method).update(current, None, stats)
+    new = compress.unflatten(params, compress.select(chosen, PRUNABLE))
+    return new, compress.QuantizeState(found.scale, found.bits)
+
+
+def _of_tables(choices: Choices) -> str:
+    """Tables of few bits, which only an allocation makes, need more than the absmax rule."""
+    return "auto" if "auto" in choices.scales else "absmax"
+
+
+def _bits(settings: Settings, paths: tuple[str, ...]) -> dict[str, jax.Array]:
+    return {path: jnp.asarray(settings.bits[path]) for path in paths}
