@@ -28,6 +28,7 @@ PAIRS = (
     ("Q-P-KD", "Q-P-FT"),
     ("Q-P-KD", "P-Q-KD"),
     ("P-KD-Q", "P-Q-KD"),
+    ("P-S-KD", "P-S-FT"),
 )
 METRICS = {"amc_accuracy": metrics.amc_accuracy, "gmi_fraction": metrics.gmi_fraction}
 _POINT = ("sparsity", "weight_bits")
