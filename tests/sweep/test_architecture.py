@@ -146,6 +146,11 @@ def test_only_whole_units_can_be_cut_out(structure):
         Configuration("P-S", **(HOW | {"structure": structure}))
 
 
+def test_factors_have_no_fours_of_inputs_to_prune():
+    with pytest.raises(ValueError, match="structure must not be 2:4 behind L"):
+        Configuration("L-P", structure="2:4")
+
+
 def test_axes_are_combined_before_they_are_checked():
     found = product([(8, 0.5)], pipeline=["P-S"], structure=["heads"])
     assert [c.structure for c in found] == ["heads"]

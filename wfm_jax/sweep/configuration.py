@@ -144,6 +144,8 @@ class Configuration:
                 f"structure must be {', '.join(compression.UNITS)} in a pipeline with S, "
                 f"got {self.structure!r}"
             )
+        if "L" in self.rebuilding and self.structure == compression.TWO_OF_FOUR:
+            raise ValueError("structure must not be 2:4 behind L: ranks are not multiples of 4")
         if "Q" in pipelines.parse(self.pipeline):
             self._check_grid()
 
