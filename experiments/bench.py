@@ -3,13 +3,16 @@
 The suite `signal` goes from random bits to exact LLRs with a fresh channel per frame: flat Rician
 blocks, and OFDM over TDL-D in the frequency domain. The suite `train` takes the training step of
 `experiments.pretrain`, whose flags it reads, beside the same in PyTorch. The suite `shrink` times a
-forward pass whose heads and neurons are masked, and cut out. Each prints its tables and leaves
-SUITE.json in --workdir. Some minutes on two cores; run it when nothing else does.
+forward pass whose heads and neurons are masked, and cut out. The suite `engine` takes the sweep's
+training program over the number of configurations that train together, beside PyTorch, which
+trains one after the other. Each prints its tables and leaves SUITE.json in --workdir. Some minutes
+on two cores; run it when nothing else does.
 
   python -m experiments.bench --suite=signal
   python -m experiments.bench --suite=signal --batch=4096 --workdir=runs/bench-gpu
   python -m experiments.bench --suite=train --model=nano
   python -m experiments.bench --suite=shrink --shrink_models=nano,micro
+  python -m experiments.bench --suite=engine --engine_configurations=1,16,128,1024
 """
 
 import json
@@ -21,6 +24,8 @@ from rich.console import Console
 
 from experiments import bench_flags, launch, teacher_flags
 from experiments.benchmarks import (
+    engine_suite,
+    engine_tables,
     shrink_suite,
     shrink_tables,
     signal_suite,
@@ -33,7 +38,9 @@ from wfm_jax.results.progress import Bar
 
 for _module in (launch, bench_flags, teacher_flags):
     flags.adopt_module_key_flags(_module)
-_SUITE = flags.DEFINE_enum("suite", "signal", ["signal", "train", "shrink"], "What to measure.")
+_SUITE = flags.DEFINE_enum(
+    "suite", "signal", ["signal", "train", "shrink", "engine"], "What to measure."
+)
 
 
 def main() -> None:
@@ -41,6 +48,7 @@ def main() -> None:
         "signal": (bench_flags.signal, signal_suite.run, signal_tables.tables),
         "train": (bench_flags.train, train_suite.run, train_tables.tables),
         "shrink": (bench_flags.shrink, shrink_suite.run, shrink_tables.tables),
+        "engine": (bench_flags.engine_sweep, engine_suite.run, engine_tables.tables),
     }[_SUITE.value]
     settings, progress = asked(), Bar()
     try:

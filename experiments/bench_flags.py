@@ -1,11 +1,13 @@
 """Flags of the benchmark's suites."""
 
 import dataclasses
+import pathlib
+from collections.abc import Callable
 
 from absl import flags
 
-from experiments import teacher_flags
-from experiments.benchmarks import shrink_suite, signal_suite, train_suite
+from experiments import launch, teacher_flags
+from experiments.benchmarks import engine, engine_suite, shrink_suite, signal_suite, train_suite
 from wfm_jax.model.config import PRESETS, preset
 
 _ORDERS = flags.DEFINE_list("bits_per_symbol", ["4", "6", "8"], "Constellations of 2^m points.")
@@ -13,10 +15,26 @@ _BATCH_SIZE = flags.DEFINE_integer(
     "batch", None, "Frames in a run: 128 of signals, --teacher_batch_size of training.", 1
 )
 _BLOCK_LENGTH = flags.DEFINE_integer("block_length", 1024, "Symbols of a block.", lower_bound=1)
-_ROUNDS = flags.DEFINE_integer("rounds", 7, "Paired runs; medians are shown.", lower_bound=1)
+_ROUNDS = flags.DEFINE_integer(
+    "rounds", None, "Paired runs; medians are shown: 3 of the engine, 7 of all else.", 1
+)
 _MODELS = flags.DEFINE_list("shrink_models", ["nano", "micro"], f"Of {', '.join(PRESETS)}.")
 _SHARE = flags.DEFINE_float(
     "shrink_share", 0.5, "Share of heads and neurons that go.", lower_bound=0.0, upper_bound=0.99
+)
+_ENGINE_MODELS = flags.DEFINE_list("engine_models", ["nano"], f"Of {', '.join(PRESETS)}.")
+_CONFIGURATIONS = flags.DEFINE_list(
+    "engine_configurations", ["1", "4", "16", "64"], "Configurations that train together, 1-4096."
+)
+_STRATEGIES = flags.DEFINE_list(
+    "engine_strategies", ["map", "vmap", "16"], "map, vmap, or how many are vmapped at a time."
+)
+_COMPUTES = flags.DEFINE_list("engine_compute", ["float32"], "Of float32, bfloat16.")
+_BUDGET_S = flags.DEFINE_float(
+    "engine_budget_s", 900.0, "Seconds after which nothing more is begun.", lower_bound=1.0
+)
+_TF32 = flags.DEFINE_bool(
+    "engine_tf32", True, "Float32 products may be computed in TF32 where the device has it."
 )
 _PEER = flags.DEFINE_bool("peer", True, "Run the other library too.")
 
@@ -29,7 +47,7 @@ def signal() -> signal_suite.Settings:
         bits_per_symbol=tuple(int(order) for order in _ORDERS.value),
         batch_size=_BATCH_SIZE.value or 128,
         block_length=_BLOCK_LENGTH.value,
-        rounds=_ROUNDS.value,
+        rounds=_ROUNDS.value or 7,
         peer=_PEER.value,
     )
 
@@ -38,7 +56,7 @@ def train() -> train_suite.Settings:
     """The suite ``train``, as asked for."""
     teacher = teacher_flags.teacher_settings()
     teacher = dataclasses.replace(teacher, batch_size=_BATCH_SIZE.value or teacher.batch_size)
-    model, rounds, peer = teacher_flags.model(), _ROUNDS.value, _PEER.value
+    model, rounds, peer = teacher_flags.model(), _ROUNDS.value or 7, _PEER.value
     return train_suite.Settings(model, teacher, rounds, peer=peer)
 
 
@@ -47,4 +65,38 @@ def shrink() -> shrink_suite.Settings:
     if unknown := [name for name in _MODELS.value if name not in PRESETS] or not _MODELS.value:
         raise ValueError(f"--shrink_models={unknown}: one or more of {', '.join(PRESETS)}")
     models = {name: preset(name) for name in _MODELS.value}
-    return shrink_suite.Settings(models, _SHARE.value, rounds=_ROUNDS.value)
+    return shrink_suite.Settings(models, _SHARE.value, rounds=_ROUNDS.value or 7)
+
+
+def engine_sweep() -> engine_suite.Settings:
+    """The suite ``engine``, as asked for."""
+    return engine_suite.Settings(
+        models={n: preset(n) for n in _of("engine_models", _ENGINE_MODELS.value, [*PRESETS])},
+        folder=pathlib.Path(launch.WORKDIR.value),
+        widths=tuple(map(_whole("engine_configurations", 4096), _CONFIGURATIONS.value)),
+        strategies=tuple(
+            name if name in (engine.MAP, engine.VMAP) else str(_whole("engine_strategies")(name))
+            for name in _STRATEGIES.value
+        ),
+        computes=_of("engine_compute", _COMPUTES.value, ["float32", "bfloat16"]),
+        batch_size=_BATCH_SIZE.value or 32,
+        rounds=_ROUNDS.value or 3,
+        budget_s=_BUDGET_S.value,
+        tf32=_TF32.value,
+        peer=_PEER.value,
+    )
+
+
+def _of(flag: str, asked: list[str], allowed: list[str]) -> tuple[str, ...]:
+    if not asked or not set(asked) <= set(allowed):
+        raise ValueError(f"--{flag}={','.join(asked)}: one or more of {', '.join(allowed)}")
+    return tuple(dict.fromkeys(asked))
+
+
+def _whole(flag: str, most: int = 1024) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.isdigit() or not 1 <= int(text) <= most:
+            raise ValueError(f"--{flag}: {text!r} is no whole number from 1 to {most}")
+        return int(text)
+
+    return parse

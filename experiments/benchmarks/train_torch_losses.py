@@ -1,5 +1,7 @@
 """The losses of the model's tasks once more, in PyTorch, with the exact demapper that bits need."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
 from torch import Tensor, nn  # pyright: ignore[reportMissingImports]
@@ -27,33 +29,43 @@ class Losses(nn.Module):
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         outputs = self.model(batch)
-        losses = self.losses(batch, outputs)
+        losses = self.losses(batch, outputs | {"llr": self.llrs(batch, outputs)})
         weighted = [self.weights[name] * loss for name, loss in losses.items()]
         return torch.stack(weighted).sum(), losses
 
     def losses(self, batch: Batch, outputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The tasks' losses of a model's outputs and the ``llr`` behind them."""
         classes = F.cross_entropy(outputs["modulation"], batch.modulation, reduction="none")
-        error = (outputs["channel"] - batch.channel).square().sum(-1).mean(dim=(1, 2))
+        bits = F.binary_cross_entropy_with_logits(outputs["llr"], batch.bits, reduction="none")
         los = F.binary_cross_entropy_with_logits(outputs["los"], batch.los)
-        k_error = (outputs["k_db"] - batch.k_db) / 6.0
-        snr_error = (outputs["snr_db"] - batch.snr_db) / 8.0
-        spread_error = _log_ratio(outputs["delay_spread_s"], batch.delay_spread_s) / 0.5
-        doppler_error = _log_ratio(outputs["doppler_hz"], batch.doppler_hz)
-        link = (
-            _mean_where(k_error.square(), batch.has_k)
-            + snr_error.square().mean()
-            + _mean_where(spread_error.square(), batch.delay_spread_s > 0.0)
-            + _mean_where(doppler_error.square(), batch.doppler_hz * self.frame_s > 0.01)
-        )
         return {
-            "modulation": _mean_where(classes, batch.blind & batch.has_grid),
-            "bits": _mean_where(self.bit_errors(batch, outputs), batch.has_grid),
-            "channel": _mean_where(error / (0.5 * batch.n0 + 3e-4), batch.has_pilots),
-            "link": link + los,
+            "modulation": self.mean_where(classes, batch.blind & batch.has_grid),
+            "bits": self.used_bits_mean(batch, bits),
+            "channel": self.channel_error(batch, outputs, batch.channel),
+            "link": self.state_error(batch, outputs, batch._asdict()) + los,
         }
 
-    def bit_errors(self, batch: Batch, outputs: dict[str, Tensor]) -> Tensor:
-        """Binary cross entropy in bits, mean over a frame's used bits: [batch]."""
+    def channel_error(self, batch: Batch, outputs: Mapping[str, Tensor], channel: Tensor) -> Tensor:
+        error = (outputs["channel"] - channel).square().sum(-1).mean(dim=(1, 2))
+        return self.mean_where(error / (0.5 * batch.n0 + 3e-4), batch.has_pilots)
+
+    def state_error(
+        self, batch: Batch, outputs: Mapping[str, Tensor], target: Mapping[str, Tensor]
+    ) -> Tensor:
+        """Squared errors of the link state, each a mean over the frames that show it."""
+        k_error = (outputs["k_db"] - target["k_db"]) / 6.0
+        snr_error = (outputs["snr_db"] - target["snr_db"]) / 8.0
+        spread_error = _log_ratio(outputs["delay_spread_s"], target["delay_spread_s"]) / 0.5
+        doppler_error = _log_ratio(outputs["doppler_hz"], target["doppler_hz"])
+        return (
+            self.mean_where(k_error.square(), batch.has_k)
+            + snr_error.square().mean()
+            + self.mean_where(spread_error.square(), batch.delay_spread_s > 0.0)
+            + self.mean_where(doppler_error.square(), batch.doppler_hz * self.frame_s > 0.01)
+        )
+
+    def llrs(self, batch: Batch, outputs: Mapping[str, Tensor]) -> Tensor:
+        """LLRs of the data bits, zero in unused slots: [batch, n_data, bits]."""
         symbols, noise = self.model.equalise(batch, outputs["channel"], outputs["log_noise"])
         level, prior, label, used = (
             table[batch.modulation] for table in (self.level, self.prior, self.label, self.used)
@@ -68,10 +80,17 @@ class Losses(nn.Module):
         one, zero = weight @ label, weight @ (1.0 - label)
         llr = torch.log(one + 1e-37) - torch.log(zero + 1e-37)
         llr = llr.reshape(n, n_data, 2, -1).transpose(2, 3).flatten(2)
-        llr = torch.where(used[:, None] & batch.has_grid[:, None, None], llr, 0.0)
-        bits = F.binary_cross_entropy_with_logits(llr, batch.bits, reduction="none")
-        total = (bits * used[:, None]).sum(dim=(1, 2)) / np.log(2.0)
-        return total / (n_data * used.sum(dim=1))
+        return torch.where(used[:, None] & batch.has_grid[:, None, None], llr, 0.0)
+
+    def used_bits_mean(self, batch: Batch, nats: Tensor) -> Tensor:
+        """Mean over the used bits in bits, frames with a grid weighted equally."""
+        used = self.used[batch.modulation]
+        total = (nats * used[:, None]).sum(dim=(1, 2)) / np.log(2.0)
+        return self.mean_where(total / (nats.shape[1] * used.sum(dim=1)), batch.has_grid)
+
+    @staticmethod
+    def mean_where(x: Tensor, where: Tensor) -> Tensor:
+        return torch.where(where, x, 0.0).sum() / where.sum().clamp(min=1)
 
 
 def _padded_levels(link: LinkConfig) -> dict[str, np.ndarray]:
@@ -93,7 +112,3 @@ def _padded_levels(link: LinkConfig) -> dict[str, np.ndarray]:
 
 def _log_ratio(a: Tensor, b: Tensor) -> Tensor:
     return torch.log(a.clamp(min=1e-12)) - torch.log(b.clamp(min=1e-12))
-
-
-def _mean_where(x: Tensor, where: Tensor) -> Tensor:
-    return torch.where(where, x, 0.0).sum() / where.sum().clamp(min=1)

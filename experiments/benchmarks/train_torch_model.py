@@ -151,8 +151,9 @@ class Model(nn.Module):
         config, modules = self.config, dict(self.named_children())
         tokens = {v: modules[f"embed_{v}"](batch.views[v], batch.visible[v]) for v in config.views}
         segments = [tokens.pop("iq")] if "iq" in tokens else []
-        patches = torch.zeros(len(batch.token), config.n_patches, config.d_model)
-        patches = sum(tokens.values(), patches.to(batch.grid))
+        # On the batch's device from the start: a CUDA graph holds nothing of the CPU.
+        patches = batch.grid.new_zeros(len(batch.token), config.n_patches, config.d_model)
+        patches = sum(tokens.values(), patches)
         frame = self.embed_modulation[batch.token][:, None]
         x = torch.cat([frame, patches, *segments], dim=1)
         for i in range(config.n_layers):

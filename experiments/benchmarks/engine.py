@@ -1,0 +1,248 @@
+"""Programs of the suite ``engine``: students that are compressed differently, trained as one.
+
+What is timed is the engine's own step, :meth:`wfm_jax.train.distill.Trainer.chunk`: frames drawn
+and answered by the teacher once a step, an optimizer step of every student on them. Students carry
+keep masks, scales and bits of their own, and recipes of their own.
+"""
+
+import functools
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from wfm_jax import compress
+from wfm_jax.evaluate.products import frame_products
+from wfm_jax.model import ModelConfig, build, sample_batch
+from wfm_jax.train.distill import Lesson, Recipe, Student, Trainer, new_student, student_step
+
+PRUNABLE = "block_*/kernel"
+MAP, VMAP = "map", "vmap"
+_GOLDEN = 0.5 * (5.0**0.5 - 1.0)
+
+Call = Callable[[], None]
+
+
+class Work(NamedTuple):
+    """A model, the engine's step of it, and the parameters of its teacher."""
+
+    config: ModelConfig
+    trainer: Trainer
+    teacher: Any
+
+
+class Program(NamedTuple):
+    """A compiled chunk of steps.
+
+    Attributes:
+        compiled: the program.
+        width: configurations.
+        n_steps: optimizer steps of each in one call.
+        compile_s: seconds from the Python function to the program.
+        argument_bytes: students, recipes and teacher.
+        temporary_bytes: what it allocates beside them.
+    """
+
+    compiled: Any
+    width: int
+    n_steps: int
+    compile_s: float
+    argument_bytes: int
+    temporary_bytes: int
+
+    @property
+    def bytes(self) -> int:
+        """Memory in use while it runs; students are updated in place."""
+        return self.argument_bytes + self.temporary_bytes
+
+
+def compression(sparsity: ArrayLike, bits: ArrayLike) -> compress.Transform:
+    """Encoder kernels pruned by magnitude, then all kernels quantized; numbers may be traced."""
+    pruned = compress.matching(PRUNABLE, compress.magnitude_prune(sparsity))
+    return compress.chain(pruned, compress.quantize(bits, scale="absmax"))
+
+
+def begin(config: ModelConfig, batch_size: int, compute: str = "float32") -> Work:
+    """A model whose teacher is of its own size.
+
+    Args:
+        config: the model.
+        batch_size: frames a step.
+        compute: what the encoder's matrix products are computed in.
+    """
+    apply, params = build(config, jax.random.key(0), dtype=compute)
+    in_force = compression(0.0, 8)  # the states alone say what is done
+    return Work(config, Trainer(config, apply, in_force, apply, batch_size=batch_size), params)
+
+
+def students(work: Work, n: int) -> tuple[Student, Recipe]:
+    """The first ``n`` configurations before training: students and recipes, stacked, NumPy.
+
+    Configuration i is the same whatever ``n`` is: sparsity, temperature, alpha and learning rate
+    run through a low-discrepancy sequence, bits through 2 to 8.
+    """
+    at = (np.arange(n) * _GOLDEN) % 1.0
+    bits = (2 + np.arange(n) % 7).astype(np.float32)
+    recipes = Recipe(
+        temperature=1.0 + 3.0 * at,
+        alpha=0.1 + 0.8 * at,
+        learning_rate=3e-4 * 10.0**at,
+        total_steps=np.full(n, 1e5),
+    )
+    stacked = _newborn(work.teacher, (0.9 * at).astype(np.float32), bits)
+    return jax.tree.map(np.asarray, stacked), jax.tree.map(np.float32, recipes)
+
+
+@jax.jit
+def _newborn(params: Any, sparsity: jax.Array, bits: jax.Array) -> Student:
+    def one(numbers: tuple[jax.Array, jax.Array]) -> Student:
+        method = compression(*numbers)
+        state = method.init(params, key=jax.random.key(0))
+        latent, (pruned, quantized) = method.update(params, state)
+        # Nothing is pruned again: the key is kept as the numbers it is made of.
+        pruned = pruned._replace(key=jax.random.key_data(pruned.key))
+        return new_student(latent, (pruned, quantized))
+
+    return jax.lax.map(one, (sparsity, bits))
+
+
+def chunk(work: Work, strategy: str, n_steps: int) -> Callable[..., Student]:
+    """``chunk(students, recipes, teacher, key, first_step) -> students``.
+
+    Args:
+        work: the model.
+        strategy: ``map``, ``vmap``, or how many are vmapped at a time, one such chunk after the
+            other.
+        n_steps: optimizer steps.
+    """
+    if strategy in (MAP, VMAP):
+        # The type checker does not know that one of the two is meant.
+        trainer = work.trainer._replace(strategy=strategy)  # pyright: ignore[reportArgumentType]
+        return functools.partial(trainer.chunk, n_steps=n_steps)
+    return functools.partial(_in_chunks, work, int(strategy), n_steps)
+
+
+def _in_chunks(
+    work: Work,
+    width: int,
+    n_steps: int,
+    students: Student,
+    recipes: Recipe,
+    teacher_params: Any,
+    key: jax.Array,
+    first_step: jax.Array,
+) -> Student:
+    """The trainer's chunk, ``width`` configurations vmapped at a time."""
+
+    def step(students: Student, t: jax.Array) -> tuple[Student, None]:
+        lesson = _lesson(work, teacher_params, jax.random.fold_in(key, t))
+
+        def one(pair: tuple[Student, Recipe]) -> Student:
+            return _one_step(work, *pair, lesson)
+
+        return jax.lax.map(one, (students, recipes), batch_size=width), None
+
+    return jax.lax.scan(step, students, first_step + jnp.arange(n_steps, dtype=jnp.int32))[0]
+
+
+def _lesson(work: Work, teacher_params: Any, key: jax.Array) -> Lesson:
+    batch = sample_batch(work.config, key=key, batch_size=work.trainer.batch_size)
+    return Lesson(batch, work.trainer.teacher_apply(teacher_params, batch.inputs))
+
+
+def _one_step(work: Work, student: Student, recipe: Recipe, lesson: Lesson) -> Student:
+    trainer = work.trainer
+    static = (trainer.config, trainer.apply, trainer.transform, trainer.weights)
+    return student_step(*static, student, recipe, lesson)
+
+
+def compile_later(
+    work: Work, strategy: str, stack: tuple[Student, Recipe], n_steps: int
+) -> Callable[[], Program]:
+    """Traces a chunk of steps here; what is returned compiles it, in any thread."""
+    began = time.perf_counter()
+    run = jax.jit(chunk(work, strategy, n_steps), donate_argnums=0)
+    lowered = run.lower(*stack, work.teacher, jax.random.key(1), np.int32(0))
+    traced_s = time.perf_counter() - began
+    return functools.partial(_compile, lowered, stack[0].step.shape[0], n_steps, traced_s)
+
+
+def _compile(lowered: Any, width: int, n_steps: int, traced_s: float) -> Program:
+    began = time.perf_counter()
+    compiled = lowered.compile()
+    compile_s, memory = traced_s + time.perf_counter() - began, compiled.memory_analysis()
+    sizes = (getattr(memory, f"{part}_size_in_bytes", 0) for part in ("argument", "temp"))
+    return Program(compiled, width, n_steps, compile_s, *sizes)
+
+
+class Running:
+    """Students in training: a call takes all of them ``n_steps`` further."""
+
+    def __init__(self, work: Work, program: Program, stack: tuple[Student, Recipe]):
+        self._program, self._done = program, 0
+        self._students, self._recipes = jax.device_put(stack)
+        self._rest = (work.teacher, jax.random.key(1))
+
+    def __call__(self) -> None:
+        steps = np.int32(self._done)
+        students = self._program.compiled(self._students, self._recipes, *self._rest, steps)
+        self._students = jax.block_until_ready(students)
+        self._done += self._program.n_steps
+
+    @property
+    def n_diverged(self) -> int:
+        """Students that stand still: their steps are not steps."""
+        return int(np.sum(np.asarray(self._students.diverged_at) >= 0))
+
+
+def lessons(work: Work, n: int) -> list[Lesson]:
+    """Batches of the data stream, with the teacher's answers."""
+    run, stream = jax.jit(functools.partial(_lesson, work)), jax.random.key(1)
+    return [run(work.teacher, jax.random.fold_in(stream, t)) for t in range(n)]
+
+
+def on_given(work: Work) -> Callable[[Student, Recipe, Lesson], Student]:
+    """A step of one student on each of stacked lessons: frames and answers are given."""
+
+    def steps(student: Student, recipe: Recipe, given: Lesson) -> Student:
+        def step(student: Student, lesson: Lesson) -> tuple[Student, None]:
+            return _one_step(work, student, recipe, lesson), None
+
+        return jax.lax.scan(step, student, given)[0]
+
+    return steps
+
+
+def running_on_given(
+    work: Work, stack: tuple[Student, Recipe], given: list[Lesson]
+) -> tuple[Call, float]:
+    """The first of some students on given lessons: a call that steps on each of them, and the
+    seconds to compile it."""
+    one, recipe = jax.device_put(jax.tree.map(lambda x: x[0], stack))
+    lessons, began = stacked(given), time.perf_counter()
+    program = jax.jit(on_given(work), donate_argnums=0).lower(one, recipe, lessons).compile()
+    compile_s, state = time.perf_counter() - began, [one]
+
+    def call() -> None:
+        state[0] = jax.block_until_ready(program(state[0], recipe, lessons))
+
+    return call, compile_s
+
+
+def stacked(trees: list[Any]) -> Any:
+    """A leading axis over the trees."""
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
+def forward_operations(work: Work) -> float:
+    """Operations of the matrix products of a forward pass on a step's frames."""
+    macs = sum(p.macs for p in frame_products(work.config, work.trainer.apply, work.teacher))
+    return 2.0 * macs * work.trainer.batch_size
+
+
+def n_parameters(work: Work) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(work.teacher))
