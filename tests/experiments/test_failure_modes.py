@@ -6,9 +6,10 @@ import sys
 import pytest
 from absl.testing import flagsaver
 
-from experiments import failure_modes
+from experiments import failure_modes, failure_modes_flags
 from experiments.launch import launch
-from wfm_jax.evaluate import failure_files, sensitive_tensors
+from tests import small
+from wfm_jax.evaluate import failure_files, sensitive_tensors, wrong_calibration
 from wfm_jax.results.failure_tables import WIDTH
 
 
@@ -94,6 +95,9 @@ def test_calibration_goes_on_with_the_part_that_is_missing(
 ):
     few = (f"--checkpoint={checkpoint}", "--test_frames_per_stratum=2", "--draws=1", "--act_bits=4")
     folder = tmp_path / "run"
+    sources = wrong_calibration.standard_sources(small.LINK)
+    some = {name: sources[name] for name in (wrong_calibration.MATCHED, "snr_0")}
+    monkeypatch.setattr(failure_modes_flags, "standard_sources", lambda _: some)
     with monkeypatch.context() as broken:
         broken.setitem(failure_files.PARTS, "weights", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):

@@ -1,16 +1,18 @@
 """Distillation against fine-tuning over student sizes: what runs, and how it is compared."""
 
 import dataclasses
+import io
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from tests import evaluated, small
 from wfm_jax.evaluate import frames
 from wfm_jax.evaluate.metrics import AMC_SNRS_DB
 from wfm_jax.results.failure_rows import QUALITY_SCORES, SIZE_COLUMNS
 from wfm_jax.results.rows import complete_row
-from wfm_jax.sweep import student_size
+from wfm_jax.sweep import contrasts, student_size
 from wfm_jax.sweep.configuration import Configuration
 from wfm_jax.sweep.student_size import Arm, StudentSizes
 
@@ -131,3 +133,15 @@ def test_bad_ladders_are_named(change, words):
 def test_the_pipelines_are_those_of_a_sweep():
     for pipeline in SKILLS:
         assert Configuration(pipeline, structure="heads+neurons").pipeline == pipeline
+
+
+def test_a_sweep_tells_of_the_pair_too():
+    """There is no number of bits in it."""
+    contrast = {
+        **{"a": "P-S-KD", "b": "P-S-FT", "sparsity": 0.85, "weight_bits": None},
+        **{"student": "same", "seed": 0, "difference": 0.02, "low": 0.01, "high": 0.03},
+    }
+    console = Console(file=io.StringIO(), width=100)
+    contrasts.print_contrasts([contrast, contrast], console)
+    line = console.file.getvalue().splitlines()[-1]
+    assert line.split()[:6] == ["P-S-KD", "-", "P-S-FT", "85%", "same", "0"]

@@ -89,13 +89,22 @@ def print_contrasts(found: Sequence[dict[str, Any]], console: Console) -> None:
     for amc, gmi in zip(found[::2], found[1::2], strict=True):
         table.add_row(
             f"{amc['a']} - {amc['b']}",
-            f"{amc['weight_bits']:g}b {100 * amc['sparsity']:g}%",
+            _point(amc),
             amc["student"],
             str(amc["seed"]),
             _cell(amc, 100.0, 1),
             _cell(gmi, 1.0, 4),
         )
     console.print(table)
+
+
+def _point(contrast: dict[str, Any]) -> str:
+    """``4b 75%``; without what the pipelines do not act on."""
+    bits, sparsity = contrast["weight_bits"], contrast["sparsity"]
+    return " ".join(
+        ([] if bits is None else [f"{bits:g}b"])
+        + ([] if sparsity is None else [f"{100 * sparsity:g}%"])
+    )
 
 
 def _cell(contrast: dict[str, Any], scale: float, digits: int) -> str:
