@@ -17,6 +17,10 @@ Where a receiver has to be robust: ``conditions`` (what is changed), ``condition
 Which tensor suffers from what: ``sensitivity`` (one program for all of them), ``sensitivity_study``
 (rows; mixed precision under a budget of bytes, tested on other frames), ``sensitivity_files``.
 
+Failure modes: ``sensitive_tensors`` (naive bits on chosen tensors), ``wrong_calibration`` (frames
+of other distributions, and what is calibrated on them) and ``wrong_calibration_study`` (rows),
+``failure_files``; the third, of students, is ``wfm_jax.sweep.student_size``.
+
 Error-rate curves of classical receivers, without a model: ``ber`` (all of it), ``ber_study`` (what
 is asked, when a point is done), ``ber_point``, ``detection`` (the jitted step), ``estimators``,
 ``frame_sums`` (intervals), ``genie_theory`` (closed forms of a scenario), ``ber_files``.

@@ -3,5 +3,5 @@
 ``pipeline`` and ``configuration`` (what is asked), ``compression`` and ``stages`` (P and Q),
 ``cohort`` (configurations side by side), ``group`` (one training program), ``engine`` (nothing
 lost), ``measure`` (rows), ``contrasts`` and ``yardstick`` (what is compared), ``study`` (from flags
-to read-out).
+to read-out); ``student_size`` (distillation less fine-tuning, by size).
 """
