@@ -6,7 +6,7 @@ PYTEST := $(PY) -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reo
 WORKDIR ?= runs/laptop
 # Compiling is most of the tests' time, and without optimization it takes a third of it. Studies and
 # oracles compile as everybody does: there it is running that takes the time.
-QUICK := XLA_FLAGS="--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+QUICK = XLA_FLAGS="$$($(PY) tests/quick_flags.py)"
 
 .PHONY: install sweep smoke pretrain test test-slow test-oracles test-all lint format clean
 

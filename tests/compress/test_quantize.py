@@ -12,6 +12,7 @@ from wfm_jax.compress import (
     quantize,
     store_half,
 )
+from wfm_jax.compress.half import round_to_half
 
 KEY = jax.random.key(1)
 RNG = np.random.default_rng(1)
@@ -132,6 +133,18 @@ def test_store_half_rounds_to_float16_once_updated():
     assert float(jnp.abs(stored["bias"] - PARAMS["bias"]).max()) > 0
     grads = jax.grad(lambda p: sum(jnp.sum(w) for w in transform.apply(p, on).values()))(PARAMS)
     chex.assert_trees_all_equal(grads, jax.tree.map(jnp.ones_like, PARAMS))
+
+
+@pytest.mark.parametrize("run", [lambda f: f, jax.jit])
+def test_rounding_to_half_is_that_of_float16_down_to_its_smallest(run):
+    """Every float16, what lies between two, and what lies beyond."""
+    with np.errstate(invalid="ignore"):
+        every = np.arange(2**16, dtype=np.uint16).view(np.float16).astype(np.float32)
+    rng = np.random.default_rng(0)
+    between = rng.normal(size=10_000) * 10.0 ** rng.uniform(-9, 5, 10_000)
+    w = np.concatenate([every[np.isfinite(every)], between, [1e6, -1e6]]).astype(np.float32)
+    expected = np.clip(w, -65504, 65504).astype(np.float16).astype(np.float32)
+    np.testing.assert_array_equal(run(round_to_half)(w), expected)
 
 
 def test_store_half_saturates_and_skips_integers():

@@ -22,6 +22,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from wfm_jax.compress.checks import check_no_nan
+from wfm_jax.compress.half import round_to_half
 from wfm_jax.compress.quantize import ScaleRule
 from wfm_jax.compress.statistics import LeafStats
 from wfm_jax.compress.surrogate import straight_through
@@ -143,7 +144,7 @@ def input_scale(absolute: jax.Array, alpha: ArrayLike) -> jax.Array:
     relative = jnp.where(seen, jnp.maximum(absolute / jnp.where(mean > 0, mean, 1), SMALLEST), 1)
     s = relative**alpha
     s = s / jnp.sqrt(jnp.max(s) * jnp.min(s))
-    return s.astype(jnp.float16).astype(jnp.float32)[:, None]
+    return round_to_half(s.astype(jnp.float32))[:, None]
 
 
 def snap(

@@ -41,7 +41,7 @@ def store_half() -> Transform:
 
     def apply(params, state):
         rounded = {
-            path: straight_through(w, jnp.where(state.on, _round_to_half(w), w))
+            path: straight_through(w, jnp.where(state.on, round_to_half(w), w))
             for path, w in flatten(params).items()
             if jnp.issubdtype(w.dtype, jnp.floating)
         }
@@ -50,6 +50,18 @@ def store_half() -> Transform:
     return Transform(init, update, apply)
 
 
-def _round_to_half(w: jax.Array) -> jax.Array:
-    largest = float(jnp.finfo(jnp.float16).max)
-    return jnp.clip(jax.lax.stop_gradient(w), -largest, largest).astype(jnp.float16).astype(w.dtype)
+def round_to_half(w: jax.Array) -> jax.Array:
+    """Returns the nearest float16 values, half to even, in the dtype of ``w``; no gradient.
+
+    Not by way of float16: compilers for a GPU drop two conversions that undo each other, and leave
+    the weights as they were.
+
+    Args:
+      w: floating-point array; what is beyond the range of float16 saturates.
+    """
+    half = jnp.finfo(jnp.float16)
+    values = jnp.clip(jax.lax.stop_gradient(w).astype(jnp.float32), half.min, half.max)
+    normal = jax.lax.reduce_precision(values, half.nexp, half.nmant)
+    steps = float(half.smallest_subnormal)
+    subnormal = jnp.round(values / steps) * steps
+    return jnp.where(jnp.abs(values) < half.tiny, subnormal, normal).astype(w.dtype)

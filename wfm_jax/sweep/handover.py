@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from wfm_jax import compress
 from wfm_jax.export.grids import NF4, Affine, Uniform
@@ -12,6 +13,9 @@ from wfm_jax.export.grids import Grid as StoredGrid
 from wfm_jax.sweep.compression import Choices, Compression, Grid, in_force
 from wfm_jax.sweep.configuration import Configuration
 from wfm_jax.train.student import Student
+
+
+ROUNDING = 1e-6
 
 
 class Deployed(NamedTuple):
@@ -59,11 +63,27 @@ def one_of(stacked: Everybody, i: int, configuration: Configuration, choices: Ch
     """
     params, state, diverged_at = jax.tree.map(lambda leaf: leaf[i], stacked)
     index = choices.grids.index(configuration.grid)
-    kernels = _stored(choices.grids[index], state.grids[index])
-    tables = _stored(Grid(), state.tables)
-    return Deployed(
-        params, state.prune.keep, {**kernels, **tables}, bool(state.vectors.on), int(diverged_at)
-    )
+    grids = _stored(choices.grids[index], state.grids[index]) | _stored(Grid(), state.tables)
+    half = bool(state.vectors.on)
+    if diverged_at < 0:
+        flat = {
+            path: _on_grid(path, np.asarray(w), grids.get(path), half)
+            for path, w in compress.flatten(params).items()
+        }
+        params = compress.unflatten(params, flat)
+    return Deployed(params, state.prune.keep, grids, half, int(diverged_at))
+
+
+def _on_grid(path: str, weights: np.ndarray, grid: StoredGrid | None, half: bool) -> np.ndarray:
+    """The weights as a reader of the file gets them: a device may round its products otherwise."""
+    if grid is None:
+        exact = weights.astype(np.float16).astype(np.float32) if half else weights
+    else:
+        on = grid.checked(weights.shape)
+        exact = on.weights(on.codes(weights))
+    if not np.allclose(exact, weights, rtol=ROUNDING, atol=ROUNDING * np.abs(weights).max()):
+        raise ValueError(f"{path}: what is in force is not on the grid that is stored")
+    return exact
 
 
 def _stored(grid: Grid, state: Any) -> dict[str, StoredGrid]:
