@@ -14,7 +14,6 @@ from wfm_jax.sweep.compression import Choices, Compression, Grid, in_force
 from wfm_jax.sweep.configuration import Configuration
 from wfm_jax.train.student import Student
 
-
 ROUNDING = 1e-6
 
 
