@@ -1,6 +1,7 @@
 """The tables of the failure modes, of rows made by hand."""
 
 import io
+import json
 
 import pytest
 from rich.console import Console
@@ -28,7 +29,9 @@ def tensors():
     for kind in ("alone", "spared"):
         for count in (1, 12):
             for chosen in ("most", "random", "least"):
-                yield {"kind": kind, "chosen": chosen, "count": count, "draws": 3}
+                names = json.dumps([[f"block_{i}/attention/key/kernel" for i in range(count)]])
+                yield {"kind": kind, "chosen": chosen, "count": count, "draws": 3,
+                       "tensors": names}  # fmt: skip
 
 
 TENSORS = [
@@ -140,6 +143,7 @@ def test_sets_of_tensors_stand_under_what_was_done_to_them():
             "1 most", "1 at", "1 least", "12 most", "12 at", "12 least"
         ]  # fmt: skip
         assert "50±20 %" in lines[first + 3]
+    assert "Most sensitive first: block_0/key, block_1/key" in "\n".join(lines)
 
 
 def test_a_method_without_data_stands_in_the_column_of_the_one_with_it():

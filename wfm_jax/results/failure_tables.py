@@ -1,12 +1,14 @@
 """The failure modes as tables of at most 100 columns of text."""
 
+import json
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wfm_jax.results.failure_rows import QUALITY_SCORES, TENSOR_SCORES
 from wfm_jax.results.naming import DASH, Row, number
-from wfm_jax.results.sensitivity_rows import Score, distinct
+from wfm_jax.results.sensitivity_rows import Score, distinct, short_name
 
 WIDTH = 100
 _RULES = {"min_max": "min-max", "percentile": "99.99 %", "mse": "mse", "entropy": "entropy"}
@@ -19,8 +21,8 @@ _TENSORS_NOTE = f"""\
 Less the model in float32, on the same frames; nothing is retrained.
 {_MARKS}
 share: of the rise of the task loss at {{few}} bits everywhere. Ranked by the rise that each tensor
-causes alone, on other frames. At random: means of {{draws}} choices. Task loss and AMC: means of
-10, 15 and 20 dB; all else at 20 dB."""
+causes alone, on other frames. At random: means of {{draws}} choices, intervals over frames alone.
+Task loss and AMC: means of 10, 15 and 20 dB; all else at 20 dB."""
 _RANGES_NOTE = f"""\
 Retention: smallest over tasks of what the model keeps of its lead over one without encoder. Behind
 it, and as single scores: less the same calibrated on matched frames.
@@ -68,6 +70,7 @@ def print_sensitive_tensors(rows: Sequence[Row], console: Any) -> None:
             )
         console.print(table)
         console.print()
+    _note(f"Most sensitive first: {_ranking(rows)}.", console)
     _note(_TENSORS_NOTE.format(few=few, draws=max(row["draws"] for row in rows)), console)
 
 
@@ -202,11 +205,19 @@ def change_text(row: Row, name: str, score: Score) -> str:
     return f"{format(value, '+z' + score.spec)}±{width}".replace("0.", ".") + mark
 
 
+def _ranking(rows: Sequence[Row]) -> str:
+    """Names of the most sensitive tensors, in lines that fit."""
+    longest = max((row for row in rows if row["chosen"] == "most"), key=lambda row: row["count"])
+    (names,) = json.loads(longest["tensors"])
+    text = ", ".join(map(short_name, names))
+    return textwrap.fill(text, WIDTH - 1, initial_indent=" " * 22, break_on_hyphens=False).lstrip()
+
+
 def _share(row: Row) -> str:
     value, low, high = (100.0 * number(row, f"share{end}") for end in ("", "_low", "_high"))
     if row["kind"] in ("none", "everywhere") or not math.isfinite(value):
         return ""
-    return f"{value:.0f}±{0.5 * (high - low):.0f} %"
+    return f"{value:z.0f}±{0.5 * (high - low):.0f} %"
 
 
 def _value(row: Row, name: str, score: Score) -> str:
