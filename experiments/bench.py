@@ -5,7 +5,8 @@ blocks, and OFDM over TDL-D in the frequency domain. The suite `train` takes the
 `experiments.pretrain`, whose flags it reads, beside the same in PyTorch. The suite `shrink` times a
 forward pass whose heads and neurons are masked, and cut out. The suite `engine` takes the sweep's
 training program over the number of configurations that train together, beside PyTorch, which
-trains one after the other. Each prints its tables and leaves SUITE.json in --workdir. Some minutes
+trains one after the other. The suite `sensitivity` measures every tensor of the pretrained model at
+every number of bits in one program, and some of them one by one. Each prints its tables and leaves SUITE.json in --workdir. Some minutes
 on two cores; run it when nothing else does.
 
   python -m experiments.bench --suite=signal
@@ -13,6 +14,7 @@ on two cores; run it when nothing else does.
   python -m experiments.bench --suite=train --model=nano
   python -m experiments.bench --suite=shrink --shrink_models=nano,micro
   python -m experiments.bench --suite=engine --engine_configurations=1,16,128,1024
+  python -m experiments.bench --suite=sensitivity
 """
 
 import json
@@ -26,6 +28,8 @@ from experiments import bench_flags, launch, teacher_flags
 from experiments.benchmarks import (
     engine_suite,
     engine_tables,
+    sensitivity_suite,
+    sensitivity_tables,
     shrink_suite,
     shrink_tables,
     signal_suite,
@@ -39,7 +43,7 @@ from wfm_jax.results.progress import Bar
 for _module in (launch, bench_flags, teacher_flags):
     flags.adopt_module_key_flags(_module)
 _SUITE = flags.DEFINE_enum(
-    "suite", "signal", ["signal", "train", "shrink", "engine"], "What to measure."
+    "suite", "signal", ["signal", "train", "shrink", "engine", "sensitivity"], "What to measure."
 )
 
 
@@ -49,6 +53,11 @@ def main() -> None:
         "train": (bench_flags.train, train_suite.run, train_tables.tables),
         "shrink": (bench_flags.shrink, shrink_suite.run, shrink_tables.tables),
         "engine": (bench_flags.engine_sweep, engine_suite.run, engine_tables.tables),
+        "sensitivity": (
+            bench_flags.sensitivity,
+            sensitivity_suite.run,
+            sensitivity_tables.tables,
+        ),
     }[_SUITE.value]
     settings, progress = asked(), Bar()
     try:

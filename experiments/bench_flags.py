@@ -4,11 +4,20 @@ import dataclasses
 import pathlib
 from collections.abc import Callable
 
+import jax
 from absl import flags
 
 from experiments import launch, teacher_flags
-from experiments.benchmarks import engine, engine_suite, shrink_suite, signal_suite, train_suite
+from experiments.benchmarks import (
+    engine,
+    engine_suite,
+    sensitivity_suite,
+    shrink_suite,
+    signal_suite,
+    train_suite,
+)
 from wfm_jax.model.config import PRESETS, preset
+from wfm_jax.train.model_files import PRETRAINED, load_teacher
 
 _ORDERS = flags.DEFINE_list("bits_per_symbol", ["4", "6", "8"], "Constellations of 2^m points.")
 _BATCH_SIZE = flags.DEFINE_integer(
@@ -17,6 +26,10 @@ _BATCH_SIZE = flags.DEFINE_integer(
 _BLOCK_LENGTH = flags.DEFINE_integer("block_length", 1024, "Symbols of a block.", lower_bound=1)
 _ROUNDS = flags.DEFINE_integer(
     "rounds", None, "Paired runs; medians are shown: 3 of the engine, 7 of all else.", 1
+)
+_CELLS = flags.DEFINE_integer("cells_one_by_one", 6, "Cells run one by one.", lower_bound=1)
+_CELL_FRAMES = flags.DEFINE_integer(
+    "cell_frames_per_stratum", 8, "Frames of each constellation and K bin.", lower_bound=2
 )
 _MODELS = flags.DEFINE_list("shrink_models", ["nano", "micro"], f"Of {', '.join(PRESETS)}.")
 _SHARE = flags.DEFINE_float(
@@ -66,6 +79,19 @@ def shrink() -> shrink_suite.Settings:
         raise ValueError(f"--shrink_models={unknown}: one or more of {', '.join(PRESETS)}")
     models = {name: preset(name) for name in _MODELS.value}
     return shrink_suite.Settings(models, _SHARE.value, rounds=_ROUNDS.value or 7)
+
+
+def sensitivity() -> sensitivity_suite.Settings:
+    """The suite ``sensitivity``, as asked for."""
+    teacher = load_teacher(PRETRAINED)
+    strategy = "map" if jax.default_backend() == "cpu" else "vmap"
+    return sensitivity_suite.Settings(
+        teacher.config,
+        teacher.params,
+        frames_per_stratum=_CELL_FRAMES.value,
+        samples=_CELLS.value,
+        strategy=strategy,
+    )
 
 
 def engine_sweep() -> engine_suite.Settings:

@@ -302,3 +302,15 @@ def test_a_tiny_shrinking_run_writes_what_is_promised(monkeypatch, tmp_path, cap
         assert dense["macs_per_frame"] == masked["macs_per_frame"] > shrunk["macs_per_frame"]
         assert dense["times_faster"] == {"median": 1.0, "least": 1.0, "most": 1.0}
     assert max(map(len, capsys.readouterr().out.splitlines()[:-1])) <= 100
+
+
+@pytest.mark.slow
+def test_one_program_and_programs_of_their_own_find_the_same(monkeypatch, tmp_path, capsys):
+    few = ("--cells_one_by_one=2", "--cell_frames_per_stratum=2")
+    assert not run(monkeypatch, tmp_path, "--suite=sensitivity", *few)
+    result = json.loads((tmp_path / "sensitivity.json").read_text())
+    assert result["compiles"] == 1
+    assert result["cells"] == 5 * result["tensors"] == 155
+    assert result["largest_difference"] < 1e-3
+    assert len(result["seconds_each"]) == 2
+    assert max(map(len, capsys.readouterr().out.splitlines()[:-1])) <= 100
