@@ -6,8 +6,8 @@ blocks, and OFDM over TDL-D in the frequency domain. The suite `train` takes the
 forward pass whose heads and neurons are masked, and cut out. The suite `engine` takes the sweep's
 training program over the number of configurations that train together, beside PyTorch, which
 trains one after the other. The suite `sensitivity` measures every tensor of the pretrained model at
-every number of bits in one program, and some of them one by one. Each prints its tables and leaves SUITE.json in --workdir. Some minutes
-on two cores; run it when nothing else does.
+every number of bits in one program, and some of them one by one. Each prints its tables and leaves
+SUITE.json in --workdir. Some minutes on two cores; run it when nothing else does.
 
   python -m experiments.bench --suite=signal
   python -m experiments.bench --suite=signal --batch=4096 --workdir=runs/bench-gpu
