@@ -23,11 +23,10 @@ _TEST = flags.DEFINE_integer(
     "allocation_frames_per_stratum", 20, "Test frames, likewise.", lower_bound=2
 )
 _SEED = flags.DEFINE_integer(
-    "calibration_seed",
-    1001,
-    "Seed of the calibration frames; that of the test frames is 1, as in a sweep.",
-    lower_bound=2,
-    upper_bound=2**31 - 1,
+    "calibration_seed", 1001, "Seed of the calibration frames.", 0, 2**31 - 1
+)
+_TEST_SEED = flags.DEFINE_integer(
+    "test_seed", 1, "Seed of the test frames; another than the calibration's.", 0, 2**31 - 1
 )
 _STRATEGY = flags.DEFINE_enum(
     "cell_strategy",
@@ -35,7 +34,6 @@ _STRATEGY = flags.DEFINE_enum(
     ["map", "vmap"],
     "Configurations one after the other, for a CPU; or side by side, for an accelerator.",
 )
-_TEST_SEED = 1
 
 
 def study(config: ModelConfig) -> SensitivityStudy:
@@ -53,9 +51,13 @@ def study(config: ModelConfig) -> SensitivityStudy:
         raise flags.ValidationError(
             f"--budget_bits={_BUDGET.value}: {bits[0]} to 8; the smallest of --bits is {bits[0]}"
         )
+    if _SEED.value == _TEST_SEED.value:
+        raise flags.ValidationError(
+            f"--calibration_seed={_SEED.value}: another than --test_seed={_TEST_SEED.value}"
+        )
     return SensitivityStudy(
         calibration=TestSet(config.link, _SEED.value, frames_per_stratum=_CALIBRATION.value),
-        test=TestSet(config.link, _TEST_SEED, frames_per_stratum=_TEST.value),
+        test=TestSet(config.link, _TEST_SEED.value, frames_per_stratum=_TEST.value),
         bits=tuple(bits),
         sparsities=tuple(sparsities),
         budget_bits=_BUDGET.value,
