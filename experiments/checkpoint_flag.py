@@ -7,8 +7,8 @@ from wfm_jax.train.model_files import Teacher, load_teacher
 CHECKPOINT = flags.DEFINE_string(
     "checkpoint",
     "pretrained",
-    "The model: a folder or .safetensors file of `experiments.pretrain`, or 'pretrained', the nano "
-    "model that comes with the package.",
+    "The model: a folder or .safetensors file of `experiments.pretrain`, or 'pretrained' (nano) "
+    "or 'pretrained-micro', which come with the package.",
 )
 
 

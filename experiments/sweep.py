@@ -26,8 +26,9 @@ for _module in (launch, sweep_flags, teacher_flags):
 _TEACHER = flags.DEFINE_string(
     "teacher",
     "auto",
-    "A trained model (folder or .safetensors), 'pretrained' (the nano model that comes with the "
-    "package), 'train', or 'auto': pretrained if --model and the flags of its training allow it.",
+    "A trained model (folder or .safetensors), 'pretrained' (nano) or 'pretrained-micro', which "
+    "come with the package, 'train', or 'auto': pretrained if --model and the flags of its "
+    "training allow it.",
 )
 
 

@@ -15,7 +15,7 @@ from wfm_jax.model import param_shapes, preset, smaller
 from wfm_jax.results import tensors_file
 from wfm_jax.results.checkpoint import CheckpointError
 from wfm_jax.train.model_files import (
-    PRETRAINED_FILE,
+    PRETRAINED_MICRO,
     describe,
     load_teacher,
     locate,
@@ -53,14 +53,17 @@ def test_a_file_that_is_no_model_is_refused(teacher_params, tmp_path):
             load_teacher(path)
 
 
-def test_the_pretrained_model_is_nano_and_small():
-    teacher = load_teacher("pretrained")
-    assert teacher.config == preset("nano")
+@pytest.mark.parametrize(
+    ("name", "size", "most_bytes"), [("pretrained", "nano", 1e6), (PRETRAINED_MICRO, "micro", 4e6)]
+)
+def test_what_comes_along_is_small(name, size, most_bytes):
+    teacher, file = load_teacher(name), pathlib.Path(locate(name))
+    assert teacher.config == preset(size)
     chex.assert_trees_all_equal_shapes_and_dtypes(teacher.params, param_shapes(teacher.config))
-    assert PRETRAINED_FILE.stat().st_size < 2e6
-    assert PRETRAINED_FILE.is_relative_to(pathlib.Path(wfm_jax.__file__).parent)
-    assert locate("pretrained") == PRETRAINED_FILE
-    assert load_teacher().hash == teacher.hash
+    assert file.stat().st_size < most_bytes
+    assert file.is_relative_to(pathlib.Path(wfm_jax.__file__).parent)
+    assert (load_teacher().hash == teacher.hash) == (name == "pretrained")
+    assert describe(name)["training"]["command"].startswith("python -m experiments.pretrain --")
 
 
 def test_the_pretrained_model_says_how_to_make_it_again():

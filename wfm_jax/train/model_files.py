@@ -1,6 +1,7 @@
 """Trained models on disk: a checkpoint folder, or one safetensors file, both strict.
 
-One model comes with the package: ``pretrained``, the nano teacher everybody starts from.
+Two models come with the package: ``pretrained``, the nano teacher everybody starts from, and
+``pretrained-micro``, of 0.9 M parameters, trained on a GPU.
 """
 
 import json
@@ -14,8 +15,12 @@ from wfm_jax.results import checkpoint, tensors_file
 from wfm_jax.results.checkpoint import CheckpointError
 from wfm_jax.results.rows import config_id
 
-PRETRAINED = "pretrained"
-PRETRAINED_FILE = pathlib.Path(__file__).parent / "pretrained" / "nano.safetensors"
+PRETRAINED, PRETRAINED_MICRO = "pretrained", "pretrained-micro"
+_FOLDER = pathlib.Path(__file__).parent / "pretrained"
+_COME_ALONG = {
+    PRETRAINED: _FOLDER / "nano.safetensors",
+    PRETRAINED_MICRO: _FOLDER / "micro.safetensors",
+}
 
 
 class Teacher(NamedTuple):
@@ -46,8 +51,8 @@ def load_teacher(path: str | os.PathLike = PRETRAINED) -> Teacher:
     """Loads a model saved by :func:`save_teacher`; strict.
 
     Args:
-        path: a checkpoint folder, a safetensors file, or ``pretrained``, the model that comes with
-            the package.
+        path: a checkpoint folder, a safetensors file, or one of those that come with the package,
+            ``pretrained`` or ``pretrained-micro``.
 
     Raises:
         CheckpointError: nothing there, damaged files, or arrays that are not the architecture's:
@@ -79,8 +84,8 @@ def describe(path: str | os.PathLike = PRETRAINED) -> dict[str, Any]:
 
 
 def locate(path: str | os.PathLike) -> str | os.PathLike:
-    """The path itself, or that of the model that comes with the package."""
-    return PRETRAINED_FILE if os.fspath(path) == PRETRAINED else path
+    """The path itself, or that of a model that comes with the package."""
+    return _COME_ALONG.get(os.fspath(path), path)
 
 
 def _is_file(path: str | os.PathLike) -> bool:
