@@ -1,5 +1,6 @@
 """Every grid that Q can put kernels on, in one program: what is in force, trained and stored."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -37,6 +38,7 @@ def finished(teacher, settings, group):
     return run(GRIDS, teacher, settings, group)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("configuration", GRIDS, ids=lambda c: c.config_id[:6])
 def test_what_is_handed_over_is_stored_bit_for_bit(finished, configuration):
     """The packed file refuses what would not come back; here it comes back."""
@@ -47,6 +49,7 @@ def test_what_is_handed_over_is_stored_bit_for_bit(finished, configuration):
         np.testing.assert_array_equal(back[path], np.asarray(leaf))
 
 
+@pytest.mark.slow
 def test_every_grid_has_as_many_levels_as_it_should(finished):
     for configuration in GRIDS[:4]:
         flat = finished[configuration.config_id][0]
@@ -57,6 +60,7 @@ def test_every_grid_has_as_many_levels_as_it_should(finished):
         assert np.unique(np.abs(group)).size <= 8
 
 
+@pytest.mark.slow
 def test_mixed_precision_gives_each_tensor_its_own_bits(finished):
     flat, _, own = finished[GRIDS[5].config_id]
     bits = {path: float(grid.bits) for path, grid in own.grids.items()}
@@ -72,12 +76,14 @@ def test_mixed_precision_gives_each_tensor_its_own_bits(finished):
         assert max(np.unique(np.abs(channel)).size for channel in flat[path].T) <= levels
 
 
+@pytest.mark.slow
 def test_learned_scales_are_trained_with_the_weights(finished, teacher):
-    """They start from the mean of the weights that are left, and go elsewhere."""
+    """They start from the least squared error of the weights that are left, and go elsewhere."""
     own = finished[GRIDS[3].config_id][2]
     dense = compress.flatten(teacher.params)
     for path, keep in own.keep.items():
-        start = np.asarray(compress.lsq_scale(np.where(keep, dense[path], 0), 4))
+        pruned = jnp.where(keep, dense[path], 0)
+        start = np.asarray(compress.mse_scale(pruned, 4, bound="half_step"))
         of_zeros, scale = start == 0, np.asarray(own.grids[path].scale)
         assert not scale[of_zeros].any()
         moved = scale[~of_zeros] / start[~of_zeros]
@@ -85,6 +91,7 @@ def test_learned_scales_are_trained_with_the_weights(finished, teacher):
         assert np.mean(moved != 1) > 0.25  # not behind a neuron that nothing reads
 
 
+@pytest.mark.slow
 def test_all_grids_train_in_one_program(finished, group):
     assert finished
     assert group.n_compiles == 1
