@@ -78,6 +78,8 @@ _AXES = {
 
 
 def _group_size(text: str) -> int | None:
+    if text != "none" and not text.isdigit():
+        raise ValueError("a whole number of inputs, or none")
     return None if text == "none" else int(text)
 
 

@@ -93,7 +93,7 @@ def _way(row: Row, column: str) -> str:
         case "allocation":
             return "mixed"
         case "feature_weight" | "relation_weight" | "attention_weight":
-            return f"{column.split('_')[0]}s {value:g}" if value else ""
+            return f"{column.removesuffix('_weight')} {value:g}" if value else ""
         case _:
             return "" if value == USUAL[column] else value
 

@@ -69,7 +69,7 @@ class Group:
     ):
         self.name, self.members, self._settings = name, tuple(configurations), settings
         self._starts = starts or {}
-        self.config = config or (teacher.config if name == "same" else smaller(teacher.config))
+        self.config = config or architecture_of(name, teacher.config)
         self.apply, _ = build(self.config, jax.random.key(0))
         self.choices = compression.choices_of(configurations, self.config, teacher.config)
         teacher_apply, _ = build(teacher.config, jax.random.key(0))
@@ -127,6 +127,21 @@ class Group:
         if configuration.init == "scratch":
             return build(self.config, jax.random.key(configuration.seed))[1]
         return self._copied
+
+
+def architecture_of(student: str, teacher: ModelConfig) -> ModelConfig:
+    """The architecture of a student, ``same`` or ``smaller``."""
+    return teacher if student == "same" else smaller(teacher)
+
+
+def check_fit(configurations: Sequence[Configuration], teacher: ModelConfig) -> None:
+    """Raises ValueError, one line, if configurations ask for what the students are not made for.
+
+    Those whose pipelines rebuild the model are checked when it is rebuilt.
+    """
+    for student in dict.fromkeys(c.student for c in configurations):
+        plain = [c for c in configurations if c.student == student and not c.rebuilding]
+        compression.choices_of(plain, architecture_of(student, teacher), teacher)
 
 
 def calibration_batches(config: ModelConfig, batch_size: int) -> Iterator[Batch]:

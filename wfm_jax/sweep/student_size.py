@@ -37,7 +37,7 @@ KD, FT, UNTRAINED = "P-S-KD", "P-S-FT", "P-S"
 class Arm(NamedTuple):
     """What both are given: steps and start; and KD its alpha and temperature."""
 
-    steps: int = 400
+    steps: int = 200
     alpha: float = 0.9
     temperature: float = 2.0
     init: str = "teacher"
@@ -59,7 +59,7 @@ class StudentSizes:
         learning_rate: peak, of all.
     """
 
-    sparsities: tuple[float, ...] = (0.3, 0.5, 0.7, 0.85, 0.95)
+    sparsities: tuple[float, ...] = (0.5, 0.75, 0.9, 0.99)
     arms: tuple[Arm, ...] = (Arm(),)
     seeds: tuple[int, ...] = (0, 1, 2)
     learning_rate: float = 1e-3

@@ -25,7 +25,7 @@ from wfm_jax.results.verdict import closing_paragraph
 from wfm_jax.sweep import contrasts
 from wfm_jax.sweep.configuration import Configuration
 from wfm_jax.sweep.engine import ROWS, run_sweep
-from wfm_jax.sweep.group import SweepSettings
+from wfm_jax.sweep.group import SweepSettings, check_fit
 from wfm_jax.sweep.measure import Examiner, load_scores
 from wfm_jax.sweep.yardstick import Line, print_yardstick, yardstick
 from wfm_jax.train.interrupt import StopRequest
@@ -89,12 +89,14 @@ def run_study(
 
     Raises:
         RunFolderError, CheckpointError: the folder or the teacher cannot be used; one line.
+        ValueError: configurations that do not fit the students; one line.
         Stopped: SIGINT or SIGTERM came; what was done is saved.
     """
     progress = progress or Silent()
     teacher = load_teacher(study.teacher) if isinstance(study.teacher, str) else None
     if teacher is not None:
         flags = {**flags, "teacher_hash": teacher.hash}
+    check_fit(study.configurations, teacher.config if teacher else study.model)
     manifest = Manifest(flags, versions(), devices())
     opened = open_run(workdir, manifest, growable=growable, overwrite=overwrite)
     with opened as run, StopRequest() as stop:
