@@ -37,11 +37,11 @@ _RANKING = flags.DEFINE_integer(
     "ranking_frames_per_stratum", 8, "sensitive_tensors: frames that rank.", lower_bound=2
 )
 _SPARSITIES = flags.DEFINE_string(
-    "sparsities", "0.3,0.5,0.7,0.85,0.95", "student_size: shares of heads and neurons cut out."
+    "sparsities", "0.5,0.75,0.9,0.99", "student_size: shares of heads and neurons cut out."
 )
-_STEPS = flags.DEFINE_integer("steps", 400, "student_size: optimizer steps.", lower_bound=1)
+_STEPS = flags.DEFINE_integer("steps", 200, "student_size: optimizer steps.", lower_bound=1)
 _LONG = flags.DEFINE_integer(
-    "long_steps", 1200, "student_size: longer training, and from scratch; 0: none.", lower_bound=0
+    "long_steps", 800, "student_size: longer training, and from scratch; 0: none.", lower_bound=0
 )
 _SEEDS = flags.DEFINE_string("seeds", "0,1,2", "student_size: seeds of data and initial draws.")
 _TEST_SEED = 1

@@ -10,7 +10,7 @@ from experiments import failure_modes, failure_modes_flags
 from experiments.launch import launch
 from tests import small
 from wfm_jax.evaluate import failure_files, sensitive_tensors, wrong_calibration
-from wfm_jax.results.failure_tables import WIDTH
+from wfm_jax.results.failure_text import WIDTH
 
 
 @pytest.fixture

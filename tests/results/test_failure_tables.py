@@ -6,6 +6,7 @@ import json
 import pytest
 from rich.console import Console
 
+from wfm_jax.results.calibration_table import setting
 from wfm_jax.results.failure_rows import (
     CALIBRATION_COLUMNS,
     QUALITY_SCORES,
@@ -13,7 +14,8 @@ from wfm_jax.results.failure_rows import (
     TENSOR_COLUMNS,
     TENSOR_SCORES,
 )
-from wfm_jax.results.failure_tables import TABLES, WIDTH, change_text, heading
+from wfm_jax.results.failure_tables import TABLES
+from wfm_jax.results.failure_text import WIDTH, change_text
 from wfm_jax.results.rows import complete_row
 
 
@@ -41,7 +43,7 @@ TENSORS = [
             "spared_bits": 8,
             "size_bytes": 123_456.0,
             **dict(zip(("share", "share_low", "share_high"), (0.5, 0.4, 0.8), strict=True)),
-            **changed(TENSOR_SCORES, -1.5),
+            **changed(TENSOR_SCORES, -0.5),
             **changed(["task_loss", "channel_nmse_db"], 12.3456),
             **row,
         },
@@ -58,7 +60,8 @@ CALIBRATIONS = [
             "method": method,
             "draws": 3,
             "range_ratio": 12.345,
-            **changed(QUALITY_SCORES, 0.0 if source == "matched" else -1.5),
+            **changed(QUALITY_SCORES, 0.0 if source == "matched" else -0.5),
+            **changed(["channel_nmse_db"], -12.3),
             **what,
         },
         CALIBRATION_COLUMNS,
@@ -132,6 +135,9 @@ def test_a_change_is_certain_where_its_interval_excludes_zero():
         assert change_text(row, "gmi_fraction", up)[-1] == better
         assert change_text(row, "snr_loss_db", down)[-1] == worse
     assert change_text(changed(QUALITY_SCORES, 0.2), "gmi_fraction", up) == "+.200±.100+"
+    assert change_text(changed(QUALITY_SCORES, -50.25, 10.5), "snr_loss_db", down) == (
+        "-50.25±10.50+"
+    )
     assert change_text({}, "gmi_fraction", up)[-1] not in "+- "
 
 
@@ -147,7 +153,7 @@ def test_sets_of_tensors_stand_under_what_was_done_to_them():
 
 
 def test_a_method_without_data_stands_in_the_column_of_the_one_with_it():
-    found = {heading(row) for row in CALIBRATIONS if row["part"] == "weights"}
+    found = {setting(row) for row in CALIBRATIONS if row["part"] == "weights"}
     assert found == {"4 bits", "3 bits", "2 bits", "50 %", "75 %"}
     lines = [one for one in printed("calibration").splitlines() if one.startswith("no data  ")]
-    assert [line.count("±") for line in lines] == [3, 2]
+    assert [line.count("±") for line in lines] == [3, 6, 2, 6]

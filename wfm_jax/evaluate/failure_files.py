@@ -15,7 +15,7 @@ from wfm_jax.evaluate.wrong_calibration_study import Bench, WrongCalibration
 from wfm_jax.model import ModelConfig
 from wfm_jax.results import atomic
 from wfm_jax.results.failure_rows import CALIBRATION_COLUMNS, TENSOR_COLUMNS
-from wfm_jax.results.failure_tables import WIDTH
+from wfm_jax.results.failure_text import WIDTH
 from wfm_jax.results.progress import Progress, Silent
 from wfm_jax.results.rows import Column, Row, append_rows, read_rows
 
