@@ -71,7 +71,6 @@ def print_sizes(rows: Sequence[Row], console: Any) -> None:
         rows: columns of ``failure_rows.SIZE_COLUMNS``.
         console: a ``rich.console.Console``.
     """
-    shown = ("retention", *_OF_SIZES)
     for arm in distinct(rows, "arm"):
         lines = table(arm)
         for heading in ("\ncut", "\nparams", "before\n%", "FT\n%", "KD - FT\n%"):
