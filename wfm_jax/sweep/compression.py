@@ -21,7 +21,7 @@ from jax.typing import ArrayLike
 from wfm_jax import compress
 from wfm_jax.model import ModelConfig, param_shapes
 from wfm_jax.model.couplings import couplings
-from wfm_jax.train.hidden import PARTS, Hidden
+from wfm_jax.train.hidden import PARTS, Hidden, Part
 from wfm_jax.train.learned_scales import Learned, log_scales
 
 PRUNABLE = "block_*/kernel"
@@ -69,7 +69,7 @@ class Grid(NamedTuple):
     """
 
     kind: str = "integer"
-    bound: str = "restricted"
+    bound: compress.Bound = "restricted"
     group_size: int | None = None
 
 
@@ -123,7 +123,9 @@ def choices_of(asked: Iterable[Any], config: ModelConfig, teacher: ModelConfig) 
     named = {path for c in asked for path, _ in c.allocation}
     if unknown := sorted(named - {*kernels, *tables}):
         raise ValueError(f"allocation names what the model lacks: {', '.join(unknown)}")
-    parts = tuple(p for p in PARTS if any(getattr(c.hidden_weights, p) > 0.0 for c in asked))
+    parts: tuple[Part, ...] = tuple(
+        p for p in PARTS if any(getattr(c.hidden_weights, p) > 0.0 for c in asked)
+    )
     sizes = {c.group_size for c in asked if c.group_size}
     for path, size in ((path, size) for path in kernels for size in sorted(sizes)):
         if leaves[path].shape[0] % size:
@@ -230,23 +232,22 @@ def on_grid(grid: Grid, bits: Any, scale: Any = "absmax") -> compress.Transform:
         bits: a number, or numbers by path name; of NF4, whether it is on.
         scale: the rule for scales, where the grid takes one.
     """
-    how = {"group_size": grid.group_size}
-    bound = {"bound": grid.bound}
+    bound, size = grid.bound, grid.group_size
     match grid.kind:
         case "integer":
-            method = compress.quantize(bits, scale=scale, **how, **bound)
+            method = compress.quantize(bits, scale=scale, bound=bound, group_size=size)
         case "learned":
-            method = _learned(bits, **how, **bound)
+            method = _learned(bits, bound=bound, group_size=size)
         case "awq":
-            method = compress.awq_quantize(bits, scale=scale, **how, **bound)
+            method = compress.awq_quantize(bits, scale=scale, bound=bound, group_size=size)
         case "affine":
-            method = compress.quantize_affine(bits, **how)
+            method = compress.quantize_affine(bits, group_size=size)
         case _:
             method = compress.nf4(True, double_quant=grid.kind == "nf4_double")
     return compress.matching(PRUNABLE, method)
 
 
-def _learned(bits: Any, *, group_size: int | None, bound: Any) -> compress.Transform:
+def _learned(bits: Any, *, bound: compress.Bound, group_size: int | None) -> compress.Transform:
     """LSQ's grid: as `compress.quantize`, and the gradient reaches the scale.
 
     It starts from the scale of least squared error: at 2 bits on the pretrained model that start,

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from wfm_jax import compress
 from wfm_jax.results.rows import config_id
 from wfm_jax.sweep import compression
 from wfm_jax.sweep import pipeline as pipelines
@@ -94,7 +95,7 @@ class Configuration:
     score: str = "magnitude"
     act_bits: float = 32
     quant_format: str = "integer"
-    bound: str = "restricted"
+    bound: compress.Bound = "restricted"
     group_size: int | None = None
     allocation: tuple[tuple[str, float], ...] = ()
     rank_share: float = 0.5

@@ -1,7 +1,7 @@
 """Stage Q: new grids, calibrated on the weights as compressed so far."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -85,7 +85,7 @@ def _gptq(params, current, grid, settings, choices, scale, stats) -> tuple[Any, 
     return new, compress.QuantizeState(found.scale, found.bits)
 
 
-def _of_tables(choices: Choices) -> str:
+def _of_tables(choices: Choices) -> Literal["auto", "absmax"]:
     """Tables of few bits, which only an allocation makes, need more than the absmax rule."""
     return "auto" if "auto" in choices.scales else "absmax"
 

@@ -60,7 +60,7 @@ def recipe_of(configuration: Configuration, stage: int) -> Recipe:
         learning_rate=np.float32(configuration.learning_rate),
         total_steps=np.int32(configuration.stage_steps()[stage]),
         act_bits=np.float32(configuration.act_bits if quantized else 32),
-        hidden_weights=HiddenWeights(*map(np.float32, configuration.hidden_weights)),
+        hidden_weights=jax.tree.map(np.float32, configuration.hidden_weights),
     )
 
 
