@@ -173,9 +173,10 @@ class Peer:
         """Ends it, whatever it does."""
         self._process.kill()
         self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout):
+        streams: Any = (self._process.stdin, self._process.stdout)
+        for stream in streams:
             with contextlib.suppress(OSError):
-                stream and stream.close()
+                stream.close()
         self._given.unlink(missing_ok=True)
 
     def _listen(self) -> None:

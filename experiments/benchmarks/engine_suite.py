@@ -23,27 +23,31 @@ import datetime
 import json
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
 
-from experiments.benchmarks import engine, engine_bound, engine_cells, engine_peer
+from experiments.benchmarks import (
+    engine,
+    engine_beside,
+    engine_bound,
+    engine_cells,
+    engine_peer,
+)
+from experiments.benchmarks.engine_beside import LOOPED, LOOPED_GIVEN
 from experiments.benchmarks.engine_cells import Cell, Clock, Measure, Stack
-from experiments.benchmarks.engine_peer import Peer, PeerError
+from experiments.benchmarks.engine_peer import Subject
 from experiments.benchmarks.engine_picture import engine_picture
-from experiments.benchmarks.timing import seconds
 from wfm_jax.model import ModelConfig, to_dict
 from wfm_jax.results import atomic
 from wfm_jax.results.progress import Progress, Silent
 from wfm_jax.sweep.study import devices, versions
 
 HOW_TO_GET_IT = "PyTorch is not installed, so there is no peer: pip install '.[oracles]'"
-LOOPED, LOOPED_GIVEN = "ours, looped", "ours, looped, frames and answers given"
 NO_ONE = "the program of one configuration did not compile"
 NARROWER = "a narrower one did not run"
-PEERS = {"PyTorch": False, "torch.compile": True}
-_LESSONS, _LOOPED, _SHARE_TO_WAIT = 4, 8, 0.65
+_LESSONS = 4
 
 
 class Settings(NamedTuple):
@@ -87,85 +91,120 @@ def run(settings: Settings, progress: Progress | None = None) -> dict[str, Any]:
     if settings.peer and not engine_peer.is_installed():
         progress.say(HOW_TO_GET_IT)
         settings = settings._replace(peer=False)
-    with _matrix_products(settings.tf32), contextlib.ExitStack() as ends:
+    with contextlib.ExitStack() as ends:
+        if not settings.tf32:  # JAX's default lets a GPU use it
+            ends.enter_context(jax.default_matmul_precision("highest"))
         return _run(settings, clock, progress, ends)
+
+
+class _Made(NamedTuple):
+    """Models by name and what they compute in; by name, the students and recipes of the widest
+    cell; lessons of each model."""
+
+    works: dict[tuple[str, str], engine.Work]
+    stacks: dict[str, Stack]
+    given: dict[tuple[str, str], list[engine.Lesson]]
 
 
 def _run(
     settings: Settings, clock: Clock, progress: Progress, ends: contextlib.ExitStack
 ) -> dict[str, Any]:
-    result, on_cpu = _begin(settings), jax.default_backend() == "cpu"
+    result, made = _begin(settings), _make(settings)
     result["products"]["ours"] = engine_bound.precision(jax.jit(jax.numpy.matmul))
-    works = {
-        (model, compute): engine.begin(config, settings.batch_size, compute)
-        for model, config in settings.models.items()
-        for compute in settings.computes
-    }
-    firsts = {model: works[model, settings.computes[0]] for model in settings.models}
-    stacks = {m: engine.students(work, max(settings.widths)) for m, work in firsts.items()}
-    given = {which: engine.lessons(work, _LESSONS) for which, work in works.items()}
-    peers = {}
-    if settings.peer:
-        peers = _start_peers(settings, firsts, stacks, given, ends)
-        if on_cpu:  # they would take our cores
-            _wait(peers, clock, result, progress)
+    peers = engine_beside.start(_subjects(settings, made), settings.folder, settings.tf32)
+    for peer in peers.values():
+        ends.callback(peer.close)
+    if jax.default_backend() == "cpu":  # they would take our cores
+        engine_beside.wait(peers, 0.4 * settings.budget_s, clock, result, progress)
     device = engine_bound.measure(settings.computes)
     result["device"] = device._asdict()
     _save(settings, result)
 
     kinds = (settings.models, settings.computes, settings.strategies, settings.widths)
-    cells, ones = engine_cells.plan(*kinds), [Cell(*which, engine.MAP, 1) for which in works]
+    cells = engine_cells.plan(*kinds)
+    ones = [Cell(*which, engine.MAP, 1) for which in made.works]
     everything = list(dict.fromkeys([*ones, *cells]))
-    compiled = engine_cells.compile_cells(
-        works, stacks, everything, settings.steps, clock, progress
-    )
-    beside: dict[tuple[str, str], dict[str, Measure]] = {}
-    costs = {}
-    for one in ones:
-        which, program = one[:2], compiled[one]
-        if isinstance(program, str):
-            continue
-        work, stack = works[which], stacks[one.model]
-        beside[which], compile_s = _ours(work, program, stack, given[which])
-        first = engine_cells.take(stack, 1)[0].compression
-        n, operations = engine.n_parameters(work), engine.forward_operations(work)
-        costs[which] = engine_bound.cost(operations, n, first, program.temporary_bytes)
-        result["models"][one.model][one.compute] = {
-            "parameters": n,
-            **costs[which]._asdict(),
-            "compile_s": {LOOPED: program.compile_s, LOOPED_GIVEN: compile_s},
-        }
-    _wait(peers, clock, result, progress)
-    for which, measures in beside.items():
-        if which[1] == "float32":
-            measures |= _theirs(peers, which[0])
+    how = (settings.steps, clock, progress)
+    compiled = engine_cells.compile_cells(made.works, made.stacks, everything, *how)
+    costs, beside = _one_after_the_other(made, ones, compiled, result)
+    engine_beside.wait(peers, 0.65 * settings.budget_s, clock, result, progress)
+    for (model, compute), measures in beside.items():
+        if compute == "float32":
+            measures |= engine_beside.theirs(peers, model)
 
     stopped = set()
     for cell in cells:
         which, program = cell[:2], compiled[cell]
         row: dict[str, Any] = {"name": engine_cells.name_of(cell.strategy), **cell._asdict()}
-        if isinstance(program, str) or which not in beside:
+        if isinstance(program, str) or which not in costs:
             row |= {"skipped": program if isinstance(program, str) else NO_ONE}
         elif clock.left_s() <= 0.0 or cell[:3] in stopped:
             row |= {"skipped": NARROWER if cell[:3] in stopped else engine_cells.NO_TIME}
         else:
-            bound = _bound(costs[which], cell, device)
-            stack = engine_cells.take(stacks[cell.model], cell.width)
+            stack = engine_cells.take(made.stacks[cell.model], cell.width)
             how = (beside[which], settings.rounds, clock)
-            row |= engine_cells.measure(works[which], program, stack, *how)
-            if "ms" in row:
-                row |= bound | {"share_of_bound": bound["bound_ms"] / row["ms"]}
-            else:
-                stopped.add(cell[:3])
+            row |= engine_cells.measure(made.works[which], program, stack, *how)
+            row |= _reached(row, _bound(costs[which], cell, device))
+            stopped |= {cell[:3]} if "skipped" in row else set()
         result["cells"].append(row)
         told = row.get("skipped") or f"{row['ms']:.4g} ms a configuration-step"
         progress.say(f"{clock.used_s:4.0f} s  {cell}: {told}")
         _save(settings, result)
-    result["load_average"]["after"] = os.getloadavg()[0]
-    result["used_s"] = clock.used_s
+    result["load_average"]["after"], result["used_s"] = os.getloadavg()[0], clock.used_s
     _save(settings, result)
     engine_picture(result, settings.folder / "engine.png")
     return result
+
+
+def _make(settings: Settings) -> _Made:
+    works = {
+        (model, compute): engine.begin(config, settings.batch_size, compute)
+        for model, config in settings.models.items()
+        for compute in settings.computes
+    }
+    return _Made(
+        works,
+        {
+            model: engine.students(works[model, settings.computes[0]], max(settings.widths))
+            for model in settings.models
+        },
+        {which: engine.lessons(work, _LESSONS) for which, work in works.items()},
+    )
+
+
+def _subjects(settings: Settings, made: _Made) -> dict[str, Subject]:
+    """What PyTorch trains of each model: the configuration in the middle of the widest stack;
+    nothing where there is no peer."""
+    subjects = {}
+    for model, stack in made.stacks.items() if settings.peer else ():
+        which = (model, settings.computes[0])
+        student, recipe = jax.tree.map(lambda x: x[len(x) // 2], stack)
+        one = (made.works[which], student, recipe, made.given[which])
+        subjects[model] = engine_peer.subject(*one)
+    return subjects
+
+
+def _one_after_the_other(
+    made: _Made, ones: list[Cell], compiled: Mapping[Cell, Any], result: dict[str, Any]
+) -> tuple[dict[Any, engine_bound.Cost], dict[Any, dict[str, Measure]]]:
+    """Of each model whose program of one configuration compiled: what a step costs, and how ours
+    is measured without a configuration axis. Tells the result of it."""
+    costs, beside = {}, {}
+    for one in ones:
+        which, program = one[:2], compiled[one]
+        if isinstance(program, str):
+            continue
+        work, stack = made.works[which], made.stacks[one.model]
+        first = engine_cells.take(stack, 1)[0].compression
+        numbers = (engine.forward_operations(work), engine.n_parameters(work))
+        costs[which] = engine_bound.cost(*numbers, first, program.temporary_bytes)
+        beside[which], compile_s = engine_beside.ours(work, program, stack, made.given[which])
+        result["models"][one.model][one.compute] = {
+            "parameters": engine.n_parameters(work),
+            **costs[which]._asdict(),
+            "compile_s": {LOOPED: program.compile_s, LOOPED_GIVEN: compile_s},
+        }
+    return costs, beside
 
 
 def _check(settings: Settings) -> None:
@@ -177,17 +216,6 @@ def _check(settings: Settings) -> None:
             raise ValueError(f"{name} must not be empty")
     if min(settings.widths) < 1:
         raise ValueError(f"widths must be at least 1, got {min(settings.widths)}")
-
-
-@contextlib.contextmanager
-def _matrix_products(tf32: bool) -> Iterator[None]:
-    """JAX's default lets a GPU use TF32; ``highest`` does not."""
-    before = jax.config.jax_default_matmul_precision
-    jax.config.update("jax_default_matmul_precision", before if tf32 else "highest")
-    try:
-        yield
-    finally:
-        jax.config.update("jax_default_matmul_precision", before)
 
 
 def _begin(settings: Settings) -> dict[str, Any]:
@@ -204,7 +232,7 @@ def _begin(settings: Settings) -> dict[str, Any]:
         "load_average": {"before": os.getloadavg()[0]},
         "memory_limit_bytes": engine_cells.memory_limit(),
         "bound": engine_bound.__doc__,
-        "default_matmul_precision": jax.config.jax_default_matmul_precision or "default",
+        "default_matmul_precision": "default" if settings.tf32 else "highest",
         "products": {},
         "models": {name: {} for name in settings.models},
         "peers": {},
@@ -218,80 +246,6 @@ def _save(settings: Settings, result: dict[str, Any]) -> None:
     atomic.write_bytes(settings.folder / "engine.json", json.dumps(result, indent=2).encode())
 
 
-def _ours(
-    work: engine.Work, program: engine.Program, stack: Stack, given: list[engine.Lesson]
-) -> tuple[dict[str, Measure], float]:
-    """Ours without a configuration axis, and the seconds to compile the second of them."""
-    n = min(_LOOPED, stack[0].step.shape[0])
-    alone = [
-        engine.Running(work, program, jax.tree.map(lambda x, i=i: x[i : i + 1], stack))
-        for i in range(n)
-    ]
-    on_given, compile_s = engine.running_on_given(work, stack, given)
-    steps = n * program.n_steps
-
-    def one_after_the_other() -> None:
-        for running in alone:
-            running()
-
-    one_after_the_other(), on_given()  # first touch
-    measures = {
-        LOOPED: lambda: seconds(one_after_the_other) / steps,
-        LOOPED_GIVEN: lambda: seconds(on_given) / len(given),
-    }
-    return measures, compile_s
-
-
-def _start_peers(
-    settings: Settings,
-    works: dict[str, engine.Work],
-    stacks: dict[str, Stack],
-    given: dict[tuple[str, str], list[engine.Lesson]],
-    ends: contextlib.ExitStack,
-) -> dict[str, Peer]:
-    """PyTorch's processes, on the configuration in the middle of the widest stack."""
-    compute, device = settings.computes[0], "cuda:0" if jax.default_backend() == "gpu" else "cpu"
-    subjects = {}
-    for model, work in works.items():
-        student, recipe = jax.tree.map(lambda x: x[len(x) // 2], stacks[model])
-        subjects[model] = engine_peer.subject(work, student, recipe, given[model, compute])
-    settings.folder.mkdir(parents=True, exist_ok=True)
-    peers = {}
-    for name, compiled in PEERS.items():
-        task = engine_peer.Task(subjects, device, compiled, settings.tf32)
-        peers[name] = Peer(task, settings.folder, f"engine-{name.lower()}")
-        ends.callback(peers[name].close)
-    return peers
-
-
-def _wait(peers: dict[str, Peer], clock: Clock, result: dict[str, Any], progress: Progress) -> None:
-    """Until they are ready; who is not, for whatever reason, is left out."""
-    for name, peer in list(peers.items()):
-        if name in result["peers"]:
-            continue
-        try:
-            peer.wait(clock.left_s(_SHARE_TO_WAIT))
-            result["products"][name] = peer.told["products"]
-            result["versions"] |= peer.told["versions"]
-        except PeerError as error:
-            result["failures"][name] = str(error)
-            peers.pop(name).close()
-        failures = {", ".join([name, *which]): why for which, why in peer.failures.items()}
-        result["failures"] |= failures
-        result["peers"][name] = {"loops": list(peer.loops.values()), **peer.told}
-        told = "; ".join([result["failures"].get(name, ""), *failures.values()]).strip("; ")
-        progress.say(f"{clock.used_s:4.0f} s  {name}: {told or 'ready'}")
-
-
-def _theirs(peers: dict[str, Peer], model: str) -> dict[str, Measure]:
-    return {
-        f"{name}, {loop}": lambda peer=peer, loop=loop: peer.seconds(model, loop)
-        for name, peer in peers.items()
-        for of, loop in peer.loops
-        if of == model and (of, loop) not in peer.failures
-    }
-
-
 def _bound(cost: engine_bound.Cost, cell: Cell, device: engine_bound.Device) -> dict[str, float]:
     """Milliseconds of a configuration-step at least."""
     rate = device.matrix_operations[cell.compute]
@@ -302,3 +256,8 @@ def _bound(cost: engine_bound.Cost, cell: Cell, device: engine_bound.Device) -> 
         "memory_ms": memory_ms,
         "bound_ms": max(arithmetic_ms, memory_ms),
     }
+
+
+def _reached(row: dict[str, Any], bound: dict[str, float]) -> dict[str, float]:
+    """The bound, and how much of it a measured cell reaches."""
+    return bound | {"share_of_bound": bound["bound_ms"] / row["ms"]} if "ms" in row else {}

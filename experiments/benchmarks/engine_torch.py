@@ -103,7 +103,7 @@ def precision(device: str) -> dict[str, Any]:
     def product(a: Any, b: Any) -> Any:
         return (torch.tensor(a, device=device) @ torch.tensor(b, device=device)).cpu().numpy()
 
-    asked = {"float32_matmul_precision": torch.get_float32_matmul_precision()}
+    asked: dict[str, Any] = {"float32_matmul_precision": torch.get_float32_matmul_precision()}
     with contextlib.suppress(AttributeError, RuntimeError):  # an older name of the same
         asked["allow_tf32"] = torch.backends.cuda.matmul.allow_tf32
     return asked | engine_bound.precision(product)

@@ -1,5 +1,7 @@
 """The engine's PyTorch peer takes the same step: compressed weights, loss, gradients, updates."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -22,7 +24,8 @@ TOLERANCE = 1e-3
 @pytest.fixture(scope="module")
 def work():
     """A model away from its start."""
-    work = engine.begin(preset("pico", small.LINK), batch_size=8)
+    config = dataclasses.replace(preset("pico", small.LINK), heads=(2,), mlp_widths=(16,))
+    work = engine.begin(config, batch_size=8)
     return work._replace(teacher=small.moved(work.teacher, 0.05))
 
 
@@ -123,3 +126,19 @@ def test_steps_are_equal(work, subject, given, one):
         apart += float((ours - latent).square().sum())
     assert moved > 0
     assert apart < 0.01 * moved
+
+
+def test_a_process_answers_with_times(tmp_path, subject):
+    task = engine_peer.Task({"tiny": subject}, "cpu", compiled=False, tf32=True)
+    peer = engine_peer.Peer(task, tmp_path, "peer")
+    try:
+        peer.wait(300.0)
+        assert peer.failures == {}
+        losses = {name: told["loss"] for (_, name), told in peer.loops.items()}
+        asked, given = losses[engine_torch.OWN], losses[engine_torch.GIVEN]
+        assert asked == pytest.approx(given, rel=TOLERANCE)
+        assert peer.told["products"]["computed_in"] == "float32"
+        assert 0.0 < peer.seconds("tiny", engine_torch.OWN, 0.0) < 60.0
+    finally:
+        peer.close()
+    assert not list(tmp_path.glob("*.pickle"))

@@ -1,0 +1,83 @@
+"""What the suite ``engine`` measures beside its cells: one configuration after the other."""
+
+import pathlib
+from typing import Any
+
+import jax
+
+from experiments.benchmarks import engine
+from experiments.benchmarks.engine_cells import Clock, Measure, Stack
+from experiments.benchmarks.engine_peer import Peer, PeerError, Subject, Task
+from experiments.benchmarks.timing import seconds
+from wfm_jax.results.progress import Progress
+from wfm_jax.train.distill import Lesson
+
+LOOPED, LOOPED_GIVEN = "ours, looped", "ours, looped, frames and answers given"
+PEERS = {"PyTorch": False, "torch.compile": True}  # compiled or not
+_STUDENTS = 8
+
+
+def ours(
+    work: engine.Work, program: engine.Program, stack: Stack, given: list[Lesson]
+) -> tuple[dict[str, Measure], float]:
+    """Ours without a configuration axis, and the seconds to compile the second of them."""
+    n = min(_STUDENTS, stack[0].step.shape[0])
+    alone = [
+        engine.Running(work, program, jax.tree.map(lambda x, i=i: x[i : i + 1], stack))
+        for i in range(n)
+    ]
+    on_given, compile_s = engine.running_on_given(work, stack, given)
+    steps = n * program.n_steps
+
+    def one_after_the_other() -> None:
+        for running in alone:
+            running()
+
+    one_after_the_other()  # first touch
+    on_given()
+    measures = {
+        LOOPED: lambda: seconds(one_after_the_other) / steps,
+        LOOPED_GIVEN: lambda: seconds(on_given) / len(given),
+    }
+    return measures, compile_s
+
+
+def start(subjects: dict[str, Subject], folder: pathlib.Path, tf32: bool) -> dict[str, Peer]:
+    """PyTorch's processes, on JAX's device; none without subjects."""
+    device = "cuda:0" if jax.default_backend() == "gpu" else "cpu"
+    folder.mkdir(parents=True, exist_ok=True)
+    return {
+        name: Peer(Task(subjects, device, compiled, tf32), folder, f"engine-{name.lower()}")
+        for name, compiled in (PEERS.items() if subjects else ())
+    }
+
+
+def wait(
+    peers: dict[str, Peer], until_s: float, clock: Clock, result: dict[str, Any], progress: Progress
+) -> None:
+    """Until they are ready; who is not, for whatever reason, is left out. Tells the result."""
+    for name, peer in list(peers.items()):
+        if name in result["peers"]:
+            continue
+        try:
+            peer.wait(until_s - clock.used_s)
+            result["products"][name] = peer.told["products"]
+            result["versions"] |= peer.told["versions"]
+        except PeerError as error:
+            result["failures"][name] = str(error)
+            peers.pop(name).close()
+        failures = {", ".join([name, *which]): why for which, why in peer.failures.items()}
+        result["failures"] |= failures
+        result["peers"][name] = {"loops": list(peer.loops.values()), **peer.told}
+        told = "; ".join([result["failures"].get(name, ""), *failures.values()]).strip("; ")
+        progress.say(f"{clock.used_s:4.0f} s  {name}: {told or 'ready'}")
+
+
+def theirs(peers: dict[str, Peer], model: str) -> dict[str, Measure]:
+    """A model's loops in PyTorch."""
+    return {
+        f"{name}, {loop}": lambda peer=peer, loop=loop: peer.seconds(model, loop)
+        for name, peer in peers.items()
+        for of, loop in peer.loops
+        if of == model and (of, loop) not in peer.failures
+    }
