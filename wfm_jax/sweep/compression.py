@@ -158,6 +158,7 @@ class Compression(NamedTuple):
     Attributes:
         prune: keep masks.
         grids: a state for each of ``Choices.grids``; all but the configuration's own are off.
+        grid: int32, which of them is in force; their number while none is.
         tables: grids of embeddings and heads.
         vectors: whether norms and biases are in float16.
         halves: whether everything else is.
@@ -165,6 +166,7 @@ class Compression(NamedTuple):
 
     prune: compress.PruneState
     grids: tuple[Any, ...]
+    grid: jax.Array
     tables: compress.QuantizeState
     vectors: compress.HalfState
     halves: compress.HalfState
@@ -204,10 +206,18 @@ def in_force(choices: Choices) -> compress.Transform:
         return Compression(
             prune=prune.init(params, key=key),
             grids=tuple(grid.init(params, key=key) for grid in grids),
+            grid=jnp.int32(len(grids)),
             tables=tables.init(params, key=key),
             vectors=vectors.init(params, key=key),
             halves=halves.init(params, key=key),
         )
+
+    def on_its_grid(params: Any, state: Compression) -> Any:
+        pairs = list(zip(grids, state.grids, strict=True))
+        if len(pairs) == 1:  # off by its bits, and no branch
+            return pairs[0][0].apply(params, pairs[0][1])
+        branches = [lambda grid=grid, own=own: grid.apply(params, own) for grid, own in pairs]
+        return jax.lax.switch(state.grid, [*branches, lambda: params])
 
     def update(params: Any, state: Compression, stats: Any = None) -> tuple[Any, Compression]:
         del stats
@@ -215,8 +225,7 @@ def in_force(choices: Choices) -> compress.Transform:
 
     def apply(params: Any, state: Compression) -> Any:
         params = prune.apply(params, state.prune)
-        for grid, own in zip(grids, state.grids, strict=True):
-            params = grid.apply(params, own)
+        params = on_its_grid(params, state)
         params = tables.apply(params, state.tables)
         params = vectors.apply(params, state.vectors)
         return halves.apply(params, state.halves)

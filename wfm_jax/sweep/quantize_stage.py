@@ -70,6 +70,7 @@ def quantize(
     tables = compress.quantize(_bits(settings, choices.tables), scale=_of_tables(choices))
     return params, state._replace(
         grids=grids,
+        grid=jnp.asarray(settings.grid, jnp.int32),
         tables=compress.matching(choices.tables, tables).update(current, state.tables)[1],
         vectors=compress.HalfState(bits <= 16),
         halves=compress.HalfState(bits == 16),
