@@ -38,7 +38,9 @@ def main() -> None:
         configurations=sweep_flags.configurations(),
         model=model,
         teacher=teacher_flags.teacher(_TEACHER.value),
-        settings=sweep_flags.settings(teacher_flags.task_weights(), jax.default_backend()),
+        settings=sweep_flags.settings(
+            teacher_flags.task_weights(), model.link, jax.default_backend()
+        ),
         test_set=sweep_flags.test_set(model.link),
     )
     run_study(

@@ -60,6 +60,8 @@ def refused(monkeypatch, capsys, tmp_path):
         ("--allocations=/no/file:1:larger", ["no such file: /no/file"]),
         ("--rank_shares=0", ["--rank_shares=0", "(0, 1]"]),
         ("--feature_weights=-1", ["--feature_weights=-1", "at least 0"]),
+        ("--unlabelled_scenarios=moon", ["--unlabelled_scenarios=moon", "factory_hall"]),
+        ("--unlabelled_frames=1", ["--unlabelled_frames=1", "at least one for each of 2"]),
         ("--pipelines=KD-L", ["--pipelines=KD-L", "L in pipeline"]),
         ("--model=huge", ["model", "huge", "nano"]),
         ("--teacher_steps=0", ["teacher_steps", "0"]),

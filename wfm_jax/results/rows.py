@@ -71,6 +71,7 @@ _ASKED = (
     Column("student", "str", "same | smaller"),
     Column("steps", "int64", "optimizer steps in all"),
     Column("recovery_steps", "int64", "of these, steps of task loss at the end"),
+    Column("unlabelled_frames", "int64", "frames of a step that the teacher alone labels, if any"),
 )
 
 _COST = (

@@ -16,6 +16,7 @@ from wfm_jax.train.distill import Trainer
 from wfm_jax.train.losses import TaskWeights, task_losses
 from wfm_jax.train.model_files import Teacher
 from wfm_jax.train.student import Student
+from wfm_jax.train.unlabelled import Unlabelled
 
 CALIBRATION_STREAM = 0xCA11
 CALIBRATION_FRAMES = 1024
@@ -32,6 +33,7 @@ class SweepSettings:
         strategy: ``map`` (one configuration after the other: CPU) or ``vmap`` (GPU, TPU).
         weights: of the tasks in the loss.
         save_every_s: seconds between checkpoints.
+        unlabelled: frames that the teacher alone labels, on top of the batch; None for no such.
     """
 
     batch_size: int = 32
@@ -40,6 +42,7 @@ class SweepSettings:
     strategy: Literal["map", "vmap"] = "map"
     weights: TaskWeights = TaskWeights()
     save_every_s: float = 60.0
+    unlabelled: Unlabelled | None = None
 
 
 class Group:
@@ -84,6 +87,7 @@ class Group:
             batch_size=settings.batch_size,
             strategy=settings.strategy,
             quantize_activations=any(c.quantizes_activations for c in configurations),
+            unlabelled=settings.unlabelled,
             learned=compression.learned(self.choices),
             hidden=self.choices.hidden,
         )

@@ -127,11 +127,13 @@ def _sweep(
     began: float,
 ) -> list[dict[str, Any]]:
     progress.say(f"teacher {teacher.hash} ready after {time.monotonic() - began:.0f} s")
-    provenance = {
+    provenance: dict[str, Any] = {
         "device": ", ".join(devices()),
         "versions": " ".join(f"{name}={version}" for name, version in versions().items()),
     }
     progress.say("scoring the teacher, the null model and the classical receivers")
+    if study.settings.unlabelled is not None:
+        provenance["unlabelled_frames"] = study.settings.unlabelled.n_frames
     examiner = Examiner(teacher, study.test_set, run.path, provenance)
     compiles = run_sweep(
         study.configurations,
