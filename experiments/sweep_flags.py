@@ -60,7 +60,10 @@ _AXES = {
     "structure": flags.DEFINE_list(
         "structures",
         ["unstructured"],
-        "P removes: unstructured weights, 2:4, heads, neurons, heads+neurons.",
+        "P removes: unstructured weights, 2:4, blocks of 4x4, heads, neurons, heads+neurons.",
+    ),
+    "schedule": flags.DEFINE_list(
+        "schedules", ["one-shot"], "Of several P in a pipeline, as in P-KD-P-KD: one-shot, cubic."
     ),
     "rank_share": flags.DEFINE_list(
         "rank_shares", ["0.5"], "L stores this share of a kernel's numbers, (0, 1]."

@@ -146,9 +146,10 @@ def test_only_whole_units_can_be_cut_out(structure):
         Configuration("P-S", **(HOW | {"structure": structure}))
 
 
-def test_factors_have_no_fours_of_inputs_to_prune():
-    with pytest.raises(ValueError, match="structure must not be 2:4 behind L"):
-        Configuration("L-P", structure="2:4")
+@pytest.mark.parametrize("structure", ["2:4", "4x4"])
+def test_factors_have_no_fours_to_prune(structure):
+    with pytest.raises(ValueError, match=f"structure must not be {structure} behind L"):
+        Configuration("L-P", structure=structure)
 
 
 def test_axes_are_combined_before_they_are_checked():

@@ -36,6 +36,8 @@ WAYS = [
     Configuration("P", **POINT, score="taylor", distribution="erk"),
     Configuration("P-Q", **POINT, structure="2:4"),
     Configuration("P", **(POINT | {"sparsity": 0.5}), structure="heads+neurons"),
+    Configuration("P", **POINT, structure="4x4"),
+    Configuration("P-FT-P-FT-P", **POINT, schedule="cubic"),
     Configuration("Q", **POINT, rounding="gptq"),
     Configuration("P-Q-FT", **POINT, rounding="gptq"),
 ]
@@ -101,6 +103,22 @@ def test_two_of_four_inputs_stay(finished):
     for w in kernels(weights_of(finished, "P-Q", **POINT, structure="2:4")).values():
         assert np.all(np.count_nonzero(w.reshape(-1, 4, w.shape[1]), axis=1) <= 2)
         assert np.count_nonzero(w) > 0.4 * w.size
+
+
+def test_whole_blocks_go(finished):
+    for w in kernels(weights_of(finished, "P", **POINT, structure="4x4")).values():
+        blocks = w.reshape(w.shape[0] // 4, 4, w.shape[1] // 4, 4) != 0
+        np.testing.assert_array_equal(blocks.any(axis=(1, 3)), blocks.all(axis=(1, 3)))
+
+
+def test_gradual_pruning_arrives_at_the_last_p(finished):
+    gradual = Configuration("P-FT-P-FT-P", **POINT, schedule="cubic")
+    found = [gradual.sparsity_at(i) for i, s in enumerate(gradual.stages) if s == "P"]
+    np.testing.assert_allclose(found, [0.75 * (1 - (1 - i / 3) ** 3) for i in (1, 2, 3)], rtol=1e-6)
+    flat = kernels(finished[gradual.config_id][0])
+    size = sum(w.size for w in flat.values())
+    assert sum(np.count_nonzero(w) for w in flat.values()) == size - round(0.75 * size)
+    assert Configuration("P-FT", schedule="cubic").config_id == Configuration("P-FT").config_id
 
 
 def test_whole_heads_and_neurons_go(finished, group):

@@ -17,13 +17,14 @@ MARKS = {
 USUAL = {
     "structure": "unstructured",
     "distribution": "global",
+    "schedule": "one-shot",
     "score": "magnitude",
     "rounding": "nearest",
     "quant_format": "integer",
     "bound": "restricted",
 }
 _STAGE_OF = {
-    **dict.fromkeys(("structure", "distribution", "score"), "P"),
+    **dict.fromkeys(("structure", "distribution", "schedule", "score"), "P"),
     **dict.fromkeys(
         ("rounding", "quant_format", "bound", "scale", "group_size", "allocation"), "Q"
     ),

@@ -47,6 +47,7 @@ _ASKED = (
     Column("pipeline", "str", "stages joined by '-', or the reference's name"),
     Column("init", "str", "where the student's weights come from"),
     Column("structure", "str", "what is removed together: unstructured | 2:4 | heads | ..."),
+    Column("schedule", "str", "how sparse each P of several makes it: one-shot | cubic"),
     Column("score", "str", "what a weight is worth: magnitude | taylor | wanda | random"),
     Column("distribution", "str", "how sparsity is spread over layers"),
     Column("score_on", "str", "what pruning scores: current | latent"),

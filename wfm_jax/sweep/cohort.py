@@ -181,9 +181,10 @@ def _action(configuration: Configuration, at: int) -> Action:
 def _take(cohort: Cohort, actions: Sequence[Action]) -> Cohort:
     padded = [*actions, *[Action.REST] * (cohort.width - len(actions))]
     codes = jnp.asarray([int(a) for a in padded], jnp.int32)
-    students = stages.act(
-        cohort.students, cohort.settings, codes, cohort.stats, choices=cohort.choices
-    )
+    now = zip(cohort.configurations, cohort.position, strict=True)
+    sparsity = [c.sparsity_at(at) for c, at in now] + [0.0] * (cohort.width - len(actions))
+    settings = cohort.settings._replace(sparsity=jnp.asarray(sparsity, jnp.float32))
+    students = stages.act(cohort.students, settings, codes, cohort.stats, choices=cohort.choices)
     return cohort._replace(students=students)
 
 

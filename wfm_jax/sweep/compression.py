@@ -44,8 +44,10 @@ UNITS = {
     "neurons": ("neurons",),
     "heads+neurons": ("heads", "neurons"),
 }
-UNSTRUCTURED, TWO_OF_FOUR = "unstructured", "2:4"
-STRUCTURES = (UNSTRUCTURED, TWO_OF_FOUR, *UNITS)
+UNSTRUCTURED, TWO_OF_FOUR, BLOCKS = "unstructured", "2:4", "4x4"
+STRUCTURES = (UNSTRUCTURED, TWO_OF_FOUR, BLOCKS, *UNITS)
+ONE_SHOT, CUBIC = "one-shot", "cubic"
+SCHEDULES = (ONE_SHOT, CUBIC)
 LEARNED = "learned"
 SCALES = {
     "auto": compress.auto_scale,

@@ -7,6 +7,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from wfm_jax import compress
 from wfm_jax.results.rows import config_id
 from wfm_jax.sweep import compression
@@ -25,6 +27,7 @@ CHOICES = {
     "rounding": compression.ROUNDINGS,
     "distribution": tuple(compression.DISTRIBUTIONS),
     "structure": compression.STRUCTURES,
+    "schedule": compression.SCHEDULES,
     "score": tuple(compression.SCORES),
 }
 
@@ -72,6 +75,8 @@ class Configuration:
         distribution: how ``P`` spreads sparsity over layers; heads and neurons: ``global`` or
             ``uniform``.
         structure: what ``P`` removes together. ``2:4`` removes half, whatever ``sparsity`` says.
+        schedule: how sparse each ``P`` of several makes it: ``one-shot``, all of it at the first,
+            or ``cubic``, in steps that become smaller and arrive at the last.
         score: what a weight is worth to ``P``: ``magnitude``, ``taylor``, ``wanda``, ``random``.
     """
 
@@ -92,6 +97,7 @@ class Configuration:
     rounding: str = "nearest"
     distribution: str = "global"
     structure: str = compression.UNSTRUCTURED
+    schedule: str = compression.ONE_SHOT
     score: str = "magnitude"
     act_bits: float = 32
     quant_format: str = "integer"
@@ -145,8 +151,11 @@ class Configuration:
                 f"structure must be {', '.join(compression.UNITS)} in a pipeline with S, "
                 f"got {self.structure!r}"
             )
-        if "L" in self.rebuilding and self.structure == compression.TWO_OF_FOUR:
-            raise ValueError("structure must not be 2:4 behind L: ranks are not multiples of 4")
+        of_fours = (compression.TWO_OF_FOUR, compression.BLOCKS)
+        if "L" in self.rebuilding and self.structure in of_fours:
+            raise ValueError(
+                f"structure must not be {self.structure} behind L: ranks are not multiples of 4"
+            )
         if "Q" in pipelines.parse(self.pipeline):
             self._check_grid()
 
@@ -242,6 +251,15 @@ class Configuration:
             steps[i] = rest // len(training) + (rank < rest % len(training))
         return tuple(steps)
 
+    def sparsity_at(self, stage: int) -> float:
+        """Sparsity that the ``P`` at this place of :attr:`stages` arrives at."""
+        number, done = self.stages.count("P"), self.stages[: stage + 1].count("P")
+        if self.schedule == compression.ONE_SHOT or not number:
+            return self.sparsity
+        return float(
+            compress.cubic_sparsity(done, start=0, end=number, final=np.float32(self.sparsity))
+        )
+
     def canonical(self) -> dict[str, Any]:
         """The settings that matter, by column name; None where a setting changes nothing.
 
@@ -257,6 +275,8 @@ class Configuration:
         unused = set()
         if "P" not in stages:
             unused |= {"sparsity", "score_on", "distribution", "structure", "score"}
+        if self.stages.count("P") < 2:
+            unused |= {"schedule"}
         if self.structure == compression.TWO_OF_FOUR:
             unused |= {"sparsity", "distribution"}
         if "Q" not in before_prune:

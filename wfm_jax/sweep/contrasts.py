@@ -35,7 +35,7 @@ _POINT = ("sparsity", "weight_bits")
 _SAME = (
     *(*_POINT, "student", "init", "structure", "distribution", "score"),
     *("act_bits", "scale", "rounding", "bound", "group_size"),
-    *("quant_format", "allocation", "rank_share"),
+    *("quant_format", "allocation", "rank_share", "schedule"),
 )
 _SAME_IF_BOTH = (
     *("seed", "learning_rate", "steps", "recovery_steps", "temperature", "alpha"),

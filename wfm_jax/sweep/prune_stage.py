@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from wfm_jax import compress
 from wfm_jax.sweep.compression import (
+    BLOCKS,
     DISTRIBUTIONS,
     PRUNABLE,
     SCORES,
@@ -71,8 +72,12 @@ def _masks(
         if structure == TWO_OF_FOUR:
             method = compress.prune(None, score=_given, structure=compress.NM(2, 4))
         else:
-            how = DISTRIBUTIONS[distribution]
-            method = compress.prune(settings.sparsity, score=_given, distribution=how)
+            method = compress.prune(
+                settings.sparsity,
+                score=_given,
+                distribution=DISTRIBUTIONS[distribution],
+                structure=compress.Blocks(4, 4) if structure == BLOCKS else compress.Unstructured(),
+            )
         return compress.matching(PRUNABLE, method).update(scored, state)[1]
 
     def of_units() -> compress.PruneState:
