@@ -134,7 +134,7 @@ def test_a_change_is_certain_where_its_interval_excludes_zero():
         row = changed(QUALITY_SCORES, change)
         assert change_text(row, "gmi_fraction", up)[-1] == better
         assert change_text(row, "snr_loss_db", down)[-1] == worse
-    assert change_text(changed(QUALITY_SCORES, 0.2), "gmi_fraction", up) == "+.200±.100+"
+    assert change_text(changed(QUALITY_SCORES, 0.2), "gmi_fraction", up) == "+.2000±.1000+"
     assert change_text(changed(QUALITY_SCORES, -50.25, 10.5), "snr_loss_db", down) == (
         "-50.25±10.50+"
     )

@@ -16,6 +16,7 @@ QUALITY_SCORES = {
     "retention": Score("retention %", 100.0, ".1f", True),
     "snr_loss_db": Score("SNR loss dB", 1.0, ".2f", False),
     **{name: score for name, score in SCORES.items() if name != "task_loss"},
+    "gmi_fraction": SCORES["gmi_fraction"]._replace(spec=".4f"),
 }
 """Scores of calibrations and students: as in a result row."""
 
