@@ -9,7 +9,7 @@ student_size. Differences are paired on frozen test frames, with 95 % intervals.
 command again after an interrupt: finished parts are not run again.
 
   python -m experiments.failure_modes --study=sensitive_tensors --workdir=runs/sensitive_tensors
-  python -m experiments.failure_modes --study=student_size --sparsities=0.5,0.95 --workdir=DIR
+  python -m experiments.failure_modes --study=student_size --cut_shares=0.5,0.95 --workdir=DIR
 """
 
 import pathlib

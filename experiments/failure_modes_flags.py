@@ -11,7 +11,7 @@ from wfm_jax.model import ModelConfig
 from wfm_jax.sweep.student_size import Arm, StudentSizes
 
 STUDIES = ("calibration", "student_size", "sensitive_tensors")
-STUDY = flags.DEFINE_enum("study", None, list(STUDIES), "Which one.", required=True)
+STUDY = flags.DEFINE_enum("study", None, list(STUDIES), "Which one; must be given.")
 _FRAMES = flags.DEFINE_integer(
     "test_frames_per_stratum",
     20,
@@ -19,7 +19,7 @@ _FRAMES = flags.DEFINE_integer(
     lower_bound=2,
 )
 _SEED = flags.DEFINE_integer(
-    "calibration_seed",
+    "fitting_seed",
     1001,
     "Seed of the frames that are calibrated on, or that tensors are ranked on.",
     lower_bound=2,
@@ -31,19 +31,26 @@ _DRAWS = flags.DEFINE_integer(
 _BITS = flags.DEFINE_integer(
     "weight_bits", 4, "Naive bits of weights.", lower_bound=2, upper_bound=7
 )
-_ACT_BITS = flags.DEFINE_string("act_bits", "8,6,4", "calibration: bits of activations, 2 to 8.")
+_ACT_BITS = flags.DEFINE_string(
+    "activation_bits", "8,6,4", "calibration: bits of activations, 2 to 8."
+)
 _COUNTS = flags.DEFINE_string("counts", "1,2,4,8", "sensitive_tensors: tensors chosen, rising.")
 _RANKING = flags.DEFINE_integer(
     "ranking_frames_per_stratum", 8, "sensitive_tensors: frames that rank.", lower_bound=2
 )
 _SPARSITIES = flags.DEFINE_string(
-    "sparsities", "0.5,0.75,0.9,0.99", "student_size: shares of heads and neurons cut out."
+    "cut_shares", "0.5,0.75,0.9,0.99", "student_size: shares of heads and neurons cut out."
 )
-_STEPS = flags.DEFINE_integer("steps", 200, "student_size: optimizer steps.", lower_bound=1)
+_STEPS = flags.DEFINE_integer("student_steps", 200, "student_size: optimizer steps.", lower_bound=1)
 _LONG = flags.DEFINE_integer(
-    "long_steps", 800, "student_size: longer training, and from scratch; 0: none.", lower_bound=0
+    "student_long_steps",
+    800,
+    "student_size: longer training, and from scratch; 0: none.",
+    lower_bound=0,
 )
-_SEEDS = flags.DEFINE_string("seeds", "0,1,2", "student_size: seeds of data and initial draws.")
+_SEEDS = flags.DEFINE_string(
+    "student_seeds", "0,1,2", "student_size: seeds of data and initial draws."
+)
 _TEST_SEED = 1
 
 
@@ -77,9 +84,9 @@ def calibration(config: ModelConfig) -> WrongCalibration:
 
 def student_size() -> StudentSizes:
     """The ladder asked for: short, and with other alphas and temperatures; long; from scratch."""
-    sparsities = parse_levels("sparsities", _SPARSITIES.value)
+    sparsities = parse_levels("cut_shares", _SPARSITIES.value)
     if wrong := [value for value in sparsities if not 0.0 <= value < 1.0]:
-        raise flags.ValidationError(f"--sparsities={wrong[0]:g}: 0 or more and below 1")
+        raise flags.ValidationError(f"--cut_shares={wrong[0]:g}: 0 or more and below 1")
     short, long = Arm(_STEPS.value), Arm(_LONG.value)
     arms = [short, short._replace(alpha=0.5), short._replace(temperature=4.0)]
     arms += [long, long._replace(init="scratch")] if _LONG.value else []
@@ -92,6 +99,8 @@ def student_size() -> StudentSizes:
 
 def study(config: ModelConfig) -> SensitiveTensors | WrongCalibration | StudentSizes:
     """The study asked for, of a model; a bad value is an error that names its flag."""
+    if STUDY.value is None:
+        raise flags.ValidationError(f"--study must be given: {', '.join(STUDIES)}")
     if STUDY.value == "student_size":
         return student_size()
     return (calibration if STUDY.value == "calibration" else sensitive_tensors)(config)

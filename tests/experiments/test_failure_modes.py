@@ -31,22 +31,22 @@ def run(monkeypatch):
     "study, argument, parts",
     [
         ("width", "--draws=1", ["study", "width", "student_size"]),
-        ("calibration", "--act_bits=8,x", ["--act_bits=8,x", "whole numbers"]),
-        ("calibration", "--act_bits=16", ["--act_bits=16", "2 to 8"]),
-        ("calibration", "--act_bits=", ["--act_bits", "one or more"]),
+        ("calibration", "--activation_bits=8,x", ["--activation_bits=8,x", "whole numbers"]),
+        ("calibration", "--activation_bits=16", ["--activation_bits=16", "2 to 8"]),
+        ("calibration", "--activation_bits=", ["--activation_bits", "one or more"]),
         ("calibration", "--weight_bits=1", ["weight_bits", "1"]),
         ("calibration", "--draws=0", ["draws", "0"]),
-        ("calibration", "--calibration_seed=1", ["calibration_seed", "1"]),
+        ("calibration", "--fitting_seed=1", ["fitting_seed", "1"]),
         ("calibration", "--test_frames_per_stratum=1", ["test_frames_per_stratum", "1"]),
         ("sensitive_tensors", "--counts=0,1", ["--counts=0,1", "1 to 1000"]),
         ("sensitive_tensors", "--counts=4,2", ["counts", "rising"]),
         ("sensitive_tensors", "--weight_bits=8", ["weight_bits", "8"]),
-        ("student_size", "--sparsities=0.5,1", ["--sparsities=1", "below 1"]),
-        ("student_size", "--sparsities=half", ["--sparsities=half"]),
-        ("student_size", "--sparsities=nan", ["--sparsities=nan"]),
-        ("student_size", "--steps=0", ["steps", "0"]),
-        ("student_size", "--long_steps=-1", ["long_steps", "-1"]),
-        ("student_size", "--seeds=-1", ["--seeds=-1", "0 to"]),
+        ("student_size", "--cut_shares=0.5,1", ["--cut_shares=1", "below 1"]),
+        ("student_size", "--cut_shares=half", ["--cut_shares=half"]),
+        ("student_size", "--cut_shares=nan", ["--cut_shares=nan"]),
+        ("student_size", "--student_steps=0", ["steps", "0"]),
+        ("student_size", "--student_long_steps=-1", ["long_steps", "-1"]),
+        ("student_size", "--student_seeds=-1", ["--student_seeds=-1", "0 to"]),
         ("student_size", "--checkpoint=/nonexistent/model", ["/nonexistent/model"]),
     ],
 )
@@ -93,7 +93,12 @@ def test_sensitive_tensors_resumes_and_another_run_is_refused(
 def test_calibration_goes_on_with_the_part_that_is_missing(
     run, checkpoint, tmp_path, capsys, monkeypatch
 ):
-    few = (f"--checkpoint={checkpoint}", "--test_frames_per_stratum=2", "--draws=1", "--act_bits=4")
+    few = (
+        f"--checkpoint={checkpoint}",
+        "--test_frames_per_stratum=2",
+        "--draws=1",
+        "--activation_bits=4",
+    )
     folder = tmp_path / "run"
     sources = wrong_calibration.standard_sources(small.LINK)
     some = {name: sources[name] for name in (wrong_calibration.MATCHED, "snr_0")}
@@ -115,8 +120,8 @@ def test_calibration_goes_on_with_the_part_that_is_missing(
 
 @pytest.mark.slow
 def test_student_size_runs_a_sweep_and_compares(run, checkpoint, tmp_path, capsys):
-    few = (f"--checkpoint={checkpoint}", "--test_frames_per_stratum=2", "--sparsities=0.5",
-           "--seeds=0,1", "--steps=2", "--long_steps=3")  # fmt: skip
+    few = (f"--checkpoint={checkpoint}", "--test_frames_per_stratum=2", "--cut_shares=0.5",
+           "--student_seeds=0,1", "--student_steps=2", "--student_long_steps=3")  # fmt: skip
     folder = tmp_path / "run"
     assert not run("student_size", folder, *few)
     rows = rows_of(folder, "student_size")

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -131,4 +132,4 @@ def _change(row: Row, name: str) -> str:
     certain = low > 0.0 or high < 0.0
     mark = " " if not certain else "+" if (value > 0.0) == score.larger_is_better else "-"
     width = format(0.5 * (high - low), score.spec)
-    return f"{format(value, '+z' + score.spec)}±{width}".replace("0.", ".") + mark
+    return re.sub(r"(?<!\d)0\.", ".", f"{format(value, '+z' + score.spec)}±{width}") + mark
