@@ -26,7 +26,7 @@ _SEED = flags.DEFINE_integer(
     "calibration_seed", 1001, "Seed of the calibration frames.", 0, 2**31 - 1
 )
 _TEST_SEED = flags.DEFINE_integer(
-    "test_seed", 1, "Seed of the test frames; another than the calibration's.", 0, 2**31 - 1
+    "allocation_seed", 1, "Seed of the test frames; another than the calibration's.", 0, 2**31 - 1
 )
 _STRATEGY = flags.DEFINE_enum(
     "cell_strategy",
@@ -53,7 +53,7 @@ def study(config: ModelConfig) -> SensitivityStudy:
         )
     if _SEED.value == _TEST_SEED.value:
         raise flags.ValidationError(
-            f"--calibration_seed={_SEED.value}: another than --test_seed={_TEST_SEED.value}"
+            f"--calibration_seed={_SEED.value}: another than --allocation_seed={_TEST_SEED.value}"
         )
     return SensitivityStudy(
         calibration=TestSet(config.link, _SEED.value, frames_per_stratum=_CALIBRATION.value),
