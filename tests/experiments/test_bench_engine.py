@@ -86,6 +86,7 @@ def test_given_lessons_are_those_of_the_stream(work, stack):
     chex.assert_trees_all_close(ours.loss[0], theirs.loss, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_programs_tell_their_memory_and_run(work, stack):
     program = engine.compile_later(work, "map", stack, 2)()
     assert (program.width, program.n_steps) == (4, 2)

@@ -93,6 +93,7 @@ def stop_when(process, marker, signum, timeout_s=300):
     return process.returncode, seen + rest
 
 
+@pytest.mark.slow
 def test_a_run_leaves_rows_tables_a_picture_and_files(finished):
     import pyarrow.parquet
 
@@ -116,6 +117,7 @@ def test_a_run_leaves_rows_tables_a_picture_and_files(finished):
     assert {row["config_id"] for row in curves} == set(found)
 
 
+@pytest.mark.slow
 def test_the_null_row_is_the_model_with_all_prunable_weights_zero(finished):
     found = {row["pipeline"]: row for row in rows(finished[0]).values()}
     assert found["null"]["sparsity_achieved"] == 1.0

@@ -102,6 +102,7 @@ def test_it_answers_what_the_plain_model_with_the_products_does(
     close(apply(params, batch.inputs), answers)
 
 
+@pytest.mark.slow
 def test_gradients_are_those_of_the_products_by_the_chain_rule(plain, factored, params, batch):
     slope, wanted = (
         compress.flatten(jax.jit(jax.grad(functools.partial(total, f, batch.inputs)))(p))
@@ -205,6 +206,7 @@ def test_points_are_the_inputs_of_all_kernels_of_the_blocks(factored, params, re
     assert met == set(activation_points(factored))
 
 
+@pytest.mark.slow
 def test_ranges_of_activations_are_calibrated_between_the_factors(
     factored, params, recorded, batch
 ):
@@ -246,6 +248,7 @@ def cut(config, params, kinds, sparsity):
     return state.units, method.apply(params, state)
 
 
+@pytest.mark.slow
 def test_half_of_heads_and_neurons_answers_what_the_masked_model_does(
     factored, params, apply, batch
 ):
@@ -257,6 +260,7 @@ def test_half_of_heads_and_neurons_answers_what_the_masked_model_does(
     close(answers, apply(masked, batch.inputs))
 
 
+@pytest.mark.slow
 def test_layers_and_branches_that_go_take_both_factors_along(factored, params, apply, batch):
     """block_0 is gone; block_1 loses its MLP and takes that name."""
     units, masked = cut(factored, params, ("heads", "neurons"), 0.3)
@@ -288,6 +292,7 @@ def test_it_is_saved_and_loaded_as_any_other(factored, params, tmp_path, file):
     chex.assert_trees_all_equal(again.params, params)
 
 
+@pytest.mark.slow
 def test_in_bfloat16_and_rematerialised_it_has_the_same_points(factored, batch):
     apply, params = build(factored, KEY, dtype=jnp.bfloat16)
     _, passed = jax.eval_shape(recording(apply, activation_points(factored)), params, batch.inputs)

@@ -64,6 +64,7 @@ def test_products_are_the_nearest_of_their_rank_and_all_else_the_same_objects(le
     assert all(after[path] is leaf for path, leaf in before.items())
 
 
+@pytest.mark.slow
 def test_it_answers_what_the_model_with_truncated_kernels_does(lean, params, batch):
     config, factors = factorise_model(lean, params, 0.5)
     truncated = jax.tree.map(lambda w: w, params)
@@ -86,6 +87,7 @@ def test_all_of_it_gives_back_the_same_objects(lean, params):
     assert same is params
 
 
+@pytest.mark.slow
 def test_twice_is_once_and_less_is_what_less_of_the_whole_is(lean, params):
     half = factorise_model(lean, params, 0.5)
     again = factorise_model(*half, 0.5)

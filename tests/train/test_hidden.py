@@ -178,6 +178,7 @@ def step(trainer):
     return step
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_together_is_alone(steps, step, trainer, student, lesson, strategy):
     together = steps(strategy, 1)
