@@ -37,7 +37,7 @@ for _module in (launch, checkpoint_flag, failure_modes_flags):
 
 
 def main() -> None:
-    name, workdir = failure_modes_flags.STUDY.value, pathlib.Path(launch.WORKDIR.value)
+    name, workdir = failure_modes_flags.study_name(), pathlib.Path(launch.WORKDIR.value)
     teacher = checkpoint_flag.teacher()
     study, path = failure_modes_flags.study(teacher.config), workdir / f"{name}.jsonl"
     values = launch.flag_values(failure_modes_flags) | {"checkpoint": teacher.hash}

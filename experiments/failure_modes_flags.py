@@ -97,10 +97,15 @@ def student_size() -> StudentSizes:
     )
 
 
-def study(config: ModelConfig) -> SensitiveTensors | WrongCalibration | StudentSizes:
-    """The study asked for, of a model; a bad value is an error that names its flag."""
+def study_name() -> str:
+    """Which study is asked for."""
     if STUDY.value is None:
         raise flags.ValidationError(f"--study must be given: {', '.join(STUDIES)}")
+    return STUDY.value
+
+
+def study(config: ModelConfig) -> SensitiveTensors | WrongCalibration | StudentSizes:
+    """The study asked for, of a model; a bad value is an error that names its flag."""
     if STUDY.value == "student_size":
         return student_size()
     return (calibration if STUDY.value == "calibration" else sensitive_tensors)(config)
