@@ -17,11 +17,11 @@ import jax
 from absl import flags
 from rich.console import Console
 
-from experiments import launch, sweep_flags, teacher_flags
+from experiments import axis_flags, launch, sweep_flags, teacher_flags
 from wfm_jax.results.progress import Bar
 from wfm_jax.sweep.study import Study, run_study
 
-for _module in (launch, sweep_flags, teacher_flags):
+for _module in (launch, axis_flags, sweep_flags, teacher_flags):
     flags.adopt_module_key_flags(_module)
 _TEACHER = flags.DEFINE_string(
     "teacher",
@@ -35,7 +35,7 @@ _TEACHER = flags.DEFINE_string(
 def main() -> None:
     model = teacher_flags.model()
     study = Study(
-        configurations=sweep_flags.configurations(),
+        configurations=axis_flags.configurations(),
         model=model,
         teacher=teacher_flags.teacher(_TEACHER.value),
         settings=sweep_flags.settings(
@@ -46,8 +46,8 @@ def main() -> None:
     run_study(
         study,
         launch.WORKDIR.value,
-        {"teacher": _TEACHER.value, **launch.flag_values(sweep_flags, teacher_flags)},
-        growable=sweep_flags.GROWABLE,
+        {"teacher": _TEACHER.value, **launch.flag_values(axis_flags, sweep_flags, teacher_flags)},
+        growable=axis_flags.GROWABLE,
         overwrite=launch.OVERWRITE.value,
         progress=Bar(),
         console=Console(width=None if sys.stdout.isatty() else 100),
