@@ -1,12 +1,12 @@
 """Flags of the axes of a sweep, and the configurations that they ask for."""
 
-from typing import Any
-
 from absl import flags
 
-from experiments.allocation_flag import UNIFORM, allocation
-from wfm_jax.sweep import pipeline
-from wfm_jax.sweep.configuration import CHOICES, Configuration, product
+from experiments import space_flag
+from experiments.allocation_flag import UNIFORM
+from experiments.field_text import field_value
+from wfm_jax.sweep import pipeline, space
+from wfm_jax.sweep.configuration import Configuration
 
 _PIPELINES = flags.DEFINE_list(
     "pipelines",
@@ -76,60 +76,74 @@ _AXES = {
 }
 
 
-def _group_size(text: str) -> int | None:
-    if text != "none" and not text.isdigit():
-        raise ValueError("a whole number of inputs, or none")
-    return None if text == "none" else int(text)
-
-
-_KINDS = {
-    **dict.fromkeys(("pipeline", *CHOICES), str),
-    **dict.fromkeys(("seed", "steps", "recovery_steps"), int),
-    "group_size": _group_size,
-    "allocation": allocation,
-}
-GROWABLE = ("pipelines", "operating_points", *(flag.name for flag in _AXES.values()))
+_OF_POINTS = ("weight_bits", "sparsity")
+_FLAG_OF = {"pipeline": _PIPELINES, **dict.fromkeys(_OF_POINTS, _POINTS), **_AXES}
+GROWABLE = ("space", *dict.fromkeys(flag.name for flag in _FLAG_OF.values()))
 
 
 def configurations() -> list[Configuration]:
-    """Every combination of the axes; a bad value is an error that names its flag."""
-    axes = {"pipeline": _values("pipeline", _PIPELINES)}
-    axes |= {field: _values(field, flag) for field, flag in _AXES.items()}
+    """What the axes and ``--space`` ask for; a bad value is an error that names its flag."""
     points = [_operating_point(text) for text in nonempty(_POINTS)]
+    values = {f: _values(f, flag) for f, flag in _FLAG_OF.items() if f not in _OF_POINTS}
+    spaces = [
+        (term, (*term.factors, *_of_flags(term, points, values)))
+        for term in space_flag.terms() or [space_flag.Term("", ())]
+    ]
+    asked = sum(space_flag.size(factors) for _, factors in spaces)
+    if asked > space_flag.MOST:
+        raise flags.ValidationError(
+            f"the axes' flags and --space ask for {asked:,} configurations: at most "
+            f"{space_flag.MOST:,}"
+        )
+    return [c for term, factors in spaces for c in _configurations(term, factors)]
+
+
+def _of_flags(
+    term: space_flag.Term, points: list[tuple[float, float]], values: dict[str, list]
+) -> tuple[space.Space, space.Space]:
+    """What the axes' flags add to a term: the fields that it does not name."""
+    named = term.fields
+    for field in sorted(named):
+        if field in _FLAG_OF and _FLAG_OF[field].present:
+            raise flags.ValidationError(
+                f"--space={term.text}: {field} is what --{_FLAG_OF[field].name} gives: leave out "
+                "one of them"
+            )
+    numbers = dict(zip(_OF_POINTS, zip(*points, strict=True), strict=True))
+    rest = {field: numbers[field] for field in _OF_POINTS if field not in named}
+    if len(rest) == 1:
+        rest = {field: tuple(dict.fromkeys(of)) for field, of in rest.items()}
+    axes = {field: of for field, of in values.items() if field not in named}
+    return space.zipped(**rest) if rest else space.grid(), space.grid(**axes)
+
+
+def _configurations(term: space_flag.Term, factors: tuple[space.Space, ...]) -> list[Configuration]:
     try:
-        return product(points, **axes)
+        return space.configurations(space.cross(*factors))
     except ValueError as error:
-        raise flags.ValidationError(f"flags do not go together: {error}") from None
+        start = f"--space={term.text}" if term.factors else "flags do not go together"
+        raise flags.ValidationError(f"{start}: {error}") from None
 
 
 def _values(field: str, flag: flags.FlagHolder) -> list:
-    kind = _KINDS.get(field, float)
     values = []
     for text in nonempty(flag):
         try:
-            value = kind(text)
-            fields: dict[str, Any] = {"pipeline": pipeline.NONE, "steps": 10**9}
-            fields[field] = value
-            if field == "pipeline":
-                pipeline.parse(text)
-            else:
-                Configuration(**fields)
+            values.append(field_value(field, text))
         except ValueError as error:
             raise flags.ValidationError(f"--{flag.name}={text}: {error}") from None
-        values.append(value)
     return values
 
 
 def _operating_point(text: str) -> tuple[float, float]:
     try:
-        bits, sparsity = (float(part) for part in text.split(":"))
-        Configuration(pipeline.NONE, weight_bits=bits, sparsity=sparsity)
+        bits, sparsity = text.split(":")
+        return field_value("weight_bits", bits), field_value("sparsity", sparsity)
     except ValueError as error:
         raise flags.ValidationError(
             f"--operating_points={text}: bits:sparsity with bits 2-8, 16 or 32 and sparsity in "
             f"[0, 1) ({error})"
         ) from None
-    return bits, sparsity
 
 
 def nonempty(flag: flags.FlagHolder) -> list[str]:

@@ -11,9 +11,9 @@ from wfm_jax import compress
 from wfm_jax.model import build, sample_batch
 from wfm_jax.results.progress import Silent
 from wfm_jax.sweep import cohort as cohorts
-from wfm_jax.sweep import engine, pipeline
+from wfm_jax.sweep import engine, pipeline, space
 from wfm_jax.sweep.architecture import rebuilt_groups, shrink_deployed, units_left
-from wfm_jax.sweep.configuration import Configuration, product
+from wfm_jax.sweep.configuration import Configuration
 from wfm_jax.sweep.group import Group
 from wfm_jax.sweep.handover import everybody, one_of
 
@@ -153,7 +153,7 @@ def test_factors_have_no_fours_to_prune(structure):
 
 
 def test_axes_are_combined_before_they_are_checked():
-    found = product([(8, 0.5)], pipeline=["P-S"], structure=["heads"])
+    found = space.configurations(space.grid(pipeline=["P-S"], structure=["heads"]))
     assert [c.structure for c in found] == ["heads"]
 
 

@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from wfm_jax.sweep import pipeline
-from wfm_jax.sweep.configuration import Configuration, distinct, product
+from wfm_jax.sweep import pipeline, space
+from wfm_jax.sweep.configuration import Configuration, distinct
 
 
 def test_default_set_is_sixteen_orders_and_three_controls():
@@ -55,14 +55,16 @@ def test_values_out_of_range_name_the_field_and_what_is_allowed(field, value, al
 
 
 def test_none_is_one_configuration_at_every_operating_point_and_seed():
-    points = [(8, 0.5), (4, 0.75), (2, 0.9)]
-    asked = product(points, pipeline=["none", "P-Q"], seed=[0, 1])
+    points = space.zipped(weight_bits=[8, 4, 2], sparsity=[0.5, 0.75, 0.9])
+    axes = space.grid(pipeline=["none", "P-Q"], seed=[0, 1])
+    asked = space.configurations(space.cross(points, axes))
     assert len(asked) == 12
     assert [c.pipeline for c in distinct(asked)].count("none") == 1
 
 
 def test_the_default_sweep_has_51_distinct_configurations():
-    asked = product([(8, 0.5), (4, 0.75), (3, 0.9)], pipeline=list(pipeline.DEFAULT))
+    points = space.zipped(weight_bits=[8, 4, 3], sparsity=[0.5, 0.75, 0.9])
+    asked = space.configurations(space.cross(points, space.grid(pipeline=pipeline.DEFAULT)))
     # none, KD and FT do not depend on the operating point: 3 * 19 - 2 * 3.
     assert len(distinct(asked)) == 51
 

@@ -8,8 +8,8 @@ from rich.console import Console
 from wfm_jax import compress
 from wfm_jax.evaluate.scores import FrameScores
 from wfm_jax.results.tables import print_table
-from wfm_jax.sweep import contrasts, yardstick
-from wfm_jax.sweep.configuration import Configuration, product
+from wfm_jax.sweep import contrasts, space, yardstick
+from wfm_jax.sweep.configuration import Configuration
 from wfm_jax.sweep.measure import SCORES, null_of
 from wfm_jax.sweep.study import at_every_point
 
@@ -70,7 +70,10 @@ def test_contrasts_pair_what_differs_in_the_pipeline_alone(test_set, tmp_path):
 
 
 def test_rows_stored_once_are_shown_at_every_point():
-    asked = product([(8, 0.5), (4, 0.75)], pipeline=["none", "P-Q"], steps=[10])
+    points = space.zipped(weight_bits=[8, 4], sparsity=[0.5, 0.75])
+    asked = space.configurations(
+        space.cross(points, space.grid(pipeline=["none", "P-Q"])), steps=10
+    )
     reference = {"config_id": "r", "kind": "reference", "pipeline": "teacher"}
     stored = [reference] + [
         {"config_id": c.config_id, "kind": "configuration", **c.canonical()} for c in asked[:2]

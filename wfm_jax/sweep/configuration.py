@@ -1,7 +1,6 @@
 """A configuration: one point of a sweep, and what of it matters."""
 
 import dataclasses
-import itertools
 import json
 import math
 from collections.abc import Mapping
@@ -31,6 +30,7 @@ CHOICES = {
     "score": tuple(compression.SCORES),
 }
 
+_WHOLE = ("steps", "recovery_steps", "seed")
 _WEIGHT_OF = {
     "features": "feature_weight",
     "relations": "relation_weight",
@@ -111,6 +111,12 @@ class Configuration:
 
     def __post_init__(self):
         pipelines.parse(self.pipeline)
+        for name in _WHOLE:
+            value = getattr(self, name)
+            if not (isinstance(value, int | np.integer) and 0 <= value < 2**31):
+                raise ValueError(
+                    f"{name} must be a whole number from 0 to {2**31 - 1}, got {value}"
+                )
         if not 0.0 <= self.sparsity < 1.0:
             raise ValueError(f"sparsity must be in [0, 1), got {self.sparsity}")
         if self.weight_bits not in BITS:
@@ -251,6 +257,11 @@ class Configuration:
             steps[i] = rest // len(training) + (rank < rest % len(training))
         return tuple(steps)
 
+    def done_steps(self, stage: int, at: int) -> int:
+        """Optimizer steps it has done ``at`` steps after this place of :attr:`stages` began."""
+        steps = (*self.stage_steps(), 0)
+        return sum(steps[:stage]) + min(at, steps[stage])
+
     def sparsity_at(self, stage: int) -> float:
         """Sparsity that the ``P`` at this place of :attr:`stages` arrives at."""
         number, done = self.stages.count("P"), self.stages[: stage + 1].count("P")
@@ -325,22 +336,6 @@ def from_columns(columns: Mapping[str, Any]) -> Configuration:
     """The configuration of :meth:`Configuration.columns`."""
     allocation = json.loads(columns["allocation"] or "{}")
     return Configuration(**{**columns, "allocation": tuple(allocation.items())})
-
-
-def product(operating_points: list[tuple[float, float]], **axes: list[Any]) -> list[Configuration]:
-    """Every combination of the axes with every (weight_bits, sparsity), first axis slowest.
-
-    Args:
-        operating_points: (weight_bits, sparsity) pairs.
-        **axes: lists of values by the name of a ``Configuration`` field.
-    """
-    configurations = []
-    for weight_bits, sparsity in operating_points:
-        for values in itertools.product(*axes.values()):
-            fields: dict[str, Any] = {"weight_bits": weight_bits, "sparsity": sparsity}
-            fields |= {"pipeline": pipelines.NONE} | dict(zip(axes, values, strict=True))
-            configurations.append(Configuration(**fields))
-    return configurations
 
 
 def distinct(configurations: list[Configuration]) -> list[Configuration]:
