@@ -76,6 +76,7 @@ _AXES = {
 }
 
 
+_SPACE = flags.DEFINE_multi_string("space", None, space_flag.HELP)
 _OF_POINTS = ("weight_bits", "sparsity")
 _FLAG_OF = {"pipeline": _PIPELINES, **dict.fromkeys(_OF_POINTS, _POINTS), **_AXES}
 GROWABLE = ("space", *dict.fromkeys(flag.name for flag in _FLAG_OF.values()))
@@ -85,23 +86,30 @@ def configurations() -> list[Configuration]:
     """What the axes and ``--space`` ask for; a bad value is an error that names its flag."""
     points = [_operating_point(text) for text in nonempty(_POINTS)]
     values = {f: _values(f, flag) for f, flag in _FLAG_OF.items() if f not in _OF_POINTS}
-    spaces = [
-        (term, (*term.factors, *_of_flags(term, points, values)))
-        for term in space_flag.terms() or [space_flag.Term("", ())]
-    ]
-    asked = sum(space_flag.size(factors) for _, factors in spaces)
+    whole = [_completed(term, points, values) for term in _terms()]
+    asked = sum(term.size for term in whole)
     if asked > space_flag.MOST:
         raise flags.ValidationError(
             f"the axes' flags and --space ask for {asked:,} configurations: at most "
             f"{space_flag.MOST:,}"
         )
-    return [c for term, factors in spaces for c in _configurations(term, factors)]
+    return [configuration for term in whole for configuration in _configurations(term)]
 
 
-def _of_flags(
+def _terms() -> list[space_flag.Term]:
+    terms = []
+    for text in _SPACE.value or ():
+        try:
+            terms.append(space_flag.term(text))
+        except (ValueError, OSError) as error:
+            raise flags.ValidationError(f"--space={text}: {error}") from None
+    return terms or [space_flag.Term("", ())]
+
+
+def _completed(
     term: space_flag.Term, points: list[tuple[float, float]], values: dict[str, list]
-) -> tuple[space.Space, space.Space]:
-    """What the axes' flags add to a term: the fields that it does not name."""
+) -> space_flag.Term:
+    """A term with the fields that it does not name, of which the axes' flags are grids."""
     named = term.fields
     for field in sorted(named):
         if field in _FLAG_OF and _FLAG_OF[field].present:
@@ -114,14 +122,15 @@ def _of_flags(
     if len(rest) == 1:
         rest = {field: tuple(dict.fromkeys(of)) for field, of in rest.items()}
     axes = {field: of for field, of in values.items() if field not in named}
-    return space.zipped(**rest) if rest else space.grid(), space.grid(**axes)
+    of_points = space.zipped(**rest) if rest else space.grid()
+    return term._replace(factors=(*term.factors, of_points, space.grid(**axes)))
 
 
-def _configurations(term: space_flag.Term, factors: tuple[space.Space, ...]) -> list[Configuration]:
+def _configurations(term: space_flag.Term) -> list[Configuration]:
     try:
-        return space.configurations(space.cross(*factors))
+        return space.configurations(space.cross(*term.factors))
     except ValueError as error:
-        start = f"--space={term.text}" if term.factors else "flags do not go together"
+        start = f"--space={term.text}" if term.text else "flags do not go together"
         raise flags.ValidationError(f"{start}: {error}") from None
 
 

@@ -1,8 +1,4 @@
-"""The flag ``--space``: spaces of configurations as text.
-
-A term is factors joined by `` x ``; a factor is a grid of one axis, several axes zipped, points
-drawn at random, or the lines of a file.
-"""
+"""A space of configurations as the value of a flag: terms, and the factors that each crosses."""
 
 import json
 import math
@@ -10,28 +6,22 @@ import os
 import re
 from typing import Any, NamedTuple
 
-from absl import flags
-
 from experiments.field_text import field_value
 from wfm_jax.sweep import space
 
 MOST = 100_000
 """Configurations that a sweep may ask for."""
 
-_SPACE = flags.DEFINE_multi_string(
-    "space",
-    None,
-    "Points beside the axes' grids. Terms add up, one each time the flag is given; a term is "
-    "factors joined by ' x ': "
-    "learning_rate=1e-4,1e-3 (a grid); "
-    "weight_bits:sparsity=8:0.5,4:0.75 (zipped); "
-    "20 of learning_rate=1e-4..1e-2 log, alpha=0..1, temperature=1|2|4 seed 7 (drawn at random, "
-    "log: evenly in the logarithm); "
-    "@points.jsonl (a JSON object a line, all of the same fields). "
-    "Fields are a result row's columns, values as in the axes' flags. What a term does not name it "
-    "takes from these flags, as their grid; what it names, no flag may give too. weight_bits and "
-    "sparsity are those of --operating_points; with one of them a term gets the other one's values "
-    "there.",
+HELP = (
+    "Other points than the axes' grids. A term is factors joined by ' x ':\n"
+    "learning_rate=1e-4,1e-3 x seed=0,1\n"
+    "weight_bits:sparsity=8:0.5,4:0.75 (zipped)\n"
+    "20 of learning_rate=1e-4..1e-2 log, alpha=0..1, temperature=1|2|4 seed 7 (at random)\n"
+    "@points.jsonl (a JSON object a line, all of the same fields).\n"
+    "Terms add up, one each time the flag is given. Fields are named as in the result rows, values "
+    "are texts as in the axes' flags. What a term does not name it takes from these flags, as their "
+    "grid; what it names, they may not give too. A term that names one of weight_bits and sparsity "
+    "is crossed with the other's values in --operating_points."
 )
 _FORMS = "FIELD=A,B or FIELD:FIELD=A:B,C:D or 'N of FIELD=LOW..HIGH, FIELD=A|B seed N' or @FILE"
 _WITH_COLONS = ("structure", "allocation")
@@ -48,20 +38,18 @@ class Term(NamedTuple):
         """The fields that it names."""
         return set().union(*map(space.fields, self.factors))
 
-
-def terms() -> list[Term]:
-    """The terms asked for; a bad one is an error that quotes it."""
-    found = []
-    for text in _SPACE.value or ():
-        try:
-            found.append(term(text))
-        except (ValueError, OSError) as error:
-            raise flags.ValidationError(f"--space={text}: {error}") from None
-    return found
+    @property
+    def size(self) -> int:
+        """How many points it has."""
+        return math.prod(map(len, self.factors))
 
 
 def term(text: str) -> Term:
-    """Reads one term. Raises ValueError, OSError."""
+    """Reads a term of the grammar of :data:`HELP`.
+
+    Raises:
+        ValueError, OSError: it is none, or its file is none; one line.
+    """
     factors = tuple(_factor(part.strip()) for part in re.split(r"\s+x\s+", text.strip()))
     space.cross(*(factor[:1] for factor in factors))
     return Term(text, factors)
@@ -178,8 +166,3 @@ def _distinct(names: list[str]) -> list[str]:
 
 def _is_whole(text: str) -> bool:
     return text.isdecimal() and len(text) < 19
-
-
-def size(factors: tuple[space.Space, ...]) -> int:
-    """Points of the factors' cross product."""
-    return math.prod(len(factor) for factor in factors)
