@@ -19,9 +19,9 @@ HELP = (
     "20 of learning_rate=1e-4..1e-2 log, alpha=0..1, temperature=1|2|4 seed 7 (at random)\n"
     "@points.jsonl (a JSON object a line, all of the same fields).\n"
     "Terms add up, one each time the flag is given. Fields are named as in the result rows, values "
-    "are texts as in the axes' flags. What a term does not name it takes from these flags, as their "
-    "grid; what it names, they may not give too. A term that names one of weight_bits and sparsity "
-    "is crossed with the other's values in --operating_points."
+    "are texts as in the axes' flags. What a term does not name it takes from these flags, as "
+    "their grid; what it names, they may not give too. A term that names one of weight_bits and "
+    "sparsity is crossed with the other's values in --operating_points."
 )
 _FORMS = "FIELD=A,B or FIELD:FIELD=A:B,C:D or 'N of FIELD=LOW..HIGH, FIELD=A|B seed N' or @FILE"
 _WITH_COLONS = ("structure", "allocation")
@@ -101,7 +101,7 @@ def _drawn(count: str, rest: str) -> space.Space:
 
 
 def _draw(field: str, text: str) -> space.Uniform | space.LogUniform | space.Among:
-    if field not in space.CONTINUOUS or ".." not in text:
+    if ".." not in text or field == "allocation":
         return space.Among([_value(field, part.strip()) for part in text.split("|")])
     low, _, high = text.partition("..")
     kind = space.Uniform

@@ -184,8 +184,8 @@ def _check_draw(name: str, draw: Uniform | LogUniform | Among) -> None:
     if isinstance(draw, Among):
         _check_axes({name: draw.values})
     elif name not in CONTINUOUS:
-        raise ValueError(f"{name} is drawn among values, not from a range")
+        raise ValueError(f"{name} is drawn among single values, not from a range")
     elif not (draw.low < draw.high and math.isfinite(draw.high - draw.low)):
-        raise ValueError(f"{name} needs a range from a lower to a higher number, got {draw}")
+        raise ValueError(f"{name} needs a lower and a higher number, got {draw.low}, {draw.high}")
     elif isinstance(draw, LogUniform) and not draw.low > 0.0:
-        raise ValueError(f"{name} needs a positive range where it is logarithmic, got {draw}")
+        raise ValueError(f"{name} needs positive numbers for their logarithm, got {draw.low}")
