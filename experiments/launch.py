@@ -4,6 +4,7 @@ absl ends with 1 on a bad flag. Here a bad flag, a damaged file or another run's
 and one line; SIGINT with 130 and SIGTERM with 75, after the state is saved.
 """
 
+import math
 import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
@@ -11,6 +12,7 @@ from typing import Any
 
 from absl import app, flags, logging
 
+from wfm_jax.results.manifest import RunFolderError
 from wfm_jax.train.interrupt import Stopped
 
 WORKDIR = flags.DEFINE_string("workdir", None, "The run folder.", required=True)
@@ -21,9 +23,12 @@ def parse(argv: Sequence[str]) -> list[str]:
     """Parses flags; a bad one is a line on stderr and exit code 2."""
     try:
         rest = flags.FLAGS(list(argv), known_only=False)
+        _check_numbers()
     except SystemExit:  # --help has been printed; absl ends it with 1
         sys.exit(0)
-    except (flags.Error, OSError) as error:
+    except UnicodeDecodeError:
+        refuse("--flagfile: a text file is needed")
+    except (flags.Error, OSError, ValueError) as error:
         refuse(error)
     if len(rest) > 1:
         refuse(f"unexpected argument {rest[1]!r}: everything is a --flag")
@@ -39,11 +44,37 @@ def flag_values(*modules: ModuleType) -> dict[str, Any]:
     }
 
 
-def refuse(error: object) -> None:
-    """Says what was wrong in one line and ends the process with 2."""
+def refuse(error: object, longest: int = 360) -> None:
+    """Says what was wrong in one line and ends the process with 2.
+
+    Args:
+        error: what was wrong.
+        longest: characters of the line; what is longer is cut in the middle.
+    """
     program = sys.argv[0].rsplit("/", 1)[-1].removesuffix(".py")
-    print(f"{program}: {' '.join(str(error).split())}", file=sys.stderr)
+    line = "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode()
+        for c in " ".join(str(error).split())
+    )
+    if len(line) > longest:
+        line = f"{line[: longest // 2]} ... {line[-longest // 2 + 5 :]}"
+    print(f"{program}: {line}", file=sys.stderr)
     sys.exit(2)
+
+
+def _check_numbers() -> None:
+    """No flag takes nan, none with bounds takes inf, and whole numbers have at most 32 bits."""
+    for name in flags.FLAGS:
+        flag = flags.FLAGS[name]
+        bounds = (getattr(flag.parser, f"{end}_bound", None) for end in ("lower", "upper"))
+        bounded = any(bound is not None for bound in bounds)
+        if isinstance(flag.value, float) and not math.isfinite(flag.value):
+            if bounded or math.isnan(flag.value):
+                raise flags.ValidationError(f"--{name}={flag.value}: a finite number is needed")
+        elif isinstance(flag.value, int) and not -(2**31) <= flag.value < 2**31:
+            raise flags.ValidationError(
+                f"--{name}={flag.value}: a number from {-(2**31)} to {2**31 - 1} is needed"
+            )
 
 
 def launch(main: Callable[[], None]) -> None:
@@ -56,6 +87,8 @@ def launch(main: Callable[[], None]) -> None:
         except Stopped as stopped:
             print(stopped, file=sys.stderr)
             sys.exit(stopped.exit_code)
+        except RunFolderError as error:  # it names every flag that differs
+            refuse(error, longest=4000)
         except (ValueError, OSError, flags.Error) as error:
             refuse(error)
 
