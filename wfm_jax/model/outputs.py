@@ -73,11 +73,10 @@ def log_likelihood(
         float32[batch, n_modulations]; 0 for frames whose resource elements no view shows.
     """
     symbols, noise = _equalise(config, inputs, channel, log_noise)
-    in_doubt = [
-        mixed_qam.log_evidence(symbols, 10.0 ** (db / 10.0) * noise, config.bits_per_symbol)
-        for db in _NOISE_DOUBT_DB
-    ]
-    total = jax.nn.logsumexp(jnp.stack(in_doubt).sum(axis=2), axis=0)
+    doubt = 10.0 ** (jnp.asarray(_NOISE_DOUBT_DB)[:, None, None] / 10.0)
+    columns = mixed_qam.evidence_of_orders(symbols[None], doubt * noise, config.bits_per_symbol)
+    in_doubt = jnp.stack([jnp.sum(column, axis=2) for column in columns], axis=-1)
+    total = jax.nn.logsumexp(in_doubt, axis=0)
     behind = jnp.max(total, axis=-1, keepdims=True) - total
     bounded = -_EVIDENCE_NATS * jnp.log1p(behind / _EVIDENCE_NATS)
     return jnp.where(inputs.has_grid[:, None], bounded, 0.0)
