@@ -13,9 +13,7 @@ command again after an interrupt: finished parts are not run again.
 """
 
 import pathlib
-from typing import Any
 
-import jax
 from absl import flags
 
 from experiments import checkpoint_flag, failure_modes_flags, launch
@@ -64,12 +62,11 @@ def main() -> None:
 
 
 def _sweep(teacher: Teacher) -> Study:
-    one_by_one: Any = "map" if jax.default_backend() == "cpu" else "vmap"
     return Study(
         configurations=(),
         model=teacher.config,
         teacher=checkpoint_flag.CHECKPOINT.value,
-        settings=SweepSettings(strategy=one_by_one),
+        settings=SweepSettings(),
         test_set=failure_modes_flags.test_set(teacher.config),
     )
 

@@ -12,9 +12,11 @@ from typing import Any
 
 from absl import app, flags, logging
 
+from experiments import compile_cache
 from wfm_jax.results.manifest import RunFolderError
 from wfm_jax.train.interrupt import Stopped
 
+flags.adopt_module_key_flags(compile_cache)
 WORKDIR = flags.DEFINE_string("workdir", None, "The run folder.", required=True)
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Move a run that is there aside first.")
 
@@ -26,9 +28,9 @@ def parse(argv: Sequence[str]) -> list[str]:
         _check_numbers()
     except SystemExit:  # --help has been printed; absl ends it with 1
         sys.exit(0)
-    except UnicodeDecodeError:
-        refuse("--flagfile: a text file is needed")
-    except (flags.Error, OSError, ValueError) as error:
+    except ValueError as error:  # what absl reads beside flags
+        refuse(f"--flagfile: a text file is needed ({error})")
+    except (flags.Error, OSError) as error:
         refuse(error)
     if len(rest) > 1:
         refuse(f"unexpected argument {rest[1]!r}: everything is a --flag")
@@ -83,6 +85,7 @@ def launch(main: Callable[[], None]) -> None:
     def guarded(_: Sequence[str]) -> None:
         logging.set_verbosity(logging.WARNING)
         try:
+            compile_cache.use()
             main()
         except Stopped as stopped:
             print(stopped, file=sys.stderr)

@@ -13,15 +13,15 @@ Type the same command again after an interrupt: only what is missing runs.
 import pathlib
 import sys
 
-import jax
 from absl import flags
 from rich.console import Console
 
-from experiments import axis_flags, launch, sweep_flags, teacher_flags
-from wfm_jax.results.progress import Bar
+from experiments import axis_flags, distributed_flags, launch, sweep_flags, teacher_flags
+from wfm_jax.results.progress import Bar, Silent
+from wfm_jax.sweep.processes import is_first
 from wfm_jax.sweep.study import Study, run_study
 
-for _module in (launch, axis_flags, sweep_flags, teacher_flags):
+for _module in (launch, axis_flags, sweep_flags, teacher_flags, distributed_flags):
     flags.adopt_module_key_flags(_module)
 _TEACHER = flags.DEFINE_string(
     "teacher",
@@ -33,14 +33,13 @@ _TEACHER = flags.DEFINE_string(
 
 
 def main() -> None:
+    distributed_flags.initialize()
     model = teacher_flags.model()
     study = Study(
         configurations=axis_flags.configurations(),
         model=model,
         teacher=teacher_flags.teacher(_TEACHER.value),
-        settings=sweep_flags.settings(
-            teacher_flags.task_weights(), model.link, jax.default_backend()
-        ),
+        settings=sweep_flags.settings(teacher_flags.task_weights(), model.link),
         test_set=sweep_flags.test_set(model.link),
     )
     run_study(
@@ -48,11 +47,15 @@ def main() -> None:
         launch.WORKDIR.value,
         {"teacher": _TEACHER.value, **launch.flag_values(axis_flags, sweep_flags, teacher_flags)},
         growable=axis_flags.GROWABLE,
+        uncompared=sweep_flags.UNCOMPARED,
         overwrite=launch.OVERWRITE.value,
-        progress=Bar(),
+        progress=Bar() if is_first() else Silent(),
         console=Console(width=None if sys.stdout.isatty() else 100),
     )
-    print(f"\nEverything is in {pathlib.Path(launch.WORKDIR.value).resolve()}; open pareto.png.")
+    if is_first():
+        print(
+            f"\nEverything is in {pathlib.Path(launch.WORKDIR.value).resolve()}; open pareto.png."
+        )
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from experiments.benchmarks.engine import Program, Running, Work
 from experiments.benchmarks.engine_peer import PeerError
 from experiments.benchmarks.timing import ratios, seconds
 from wfm_jax.results.progress import Progress
+from wfm_jax.sweep.fitting import memory_limit
 from wfm_jax.train.distill import Recipe, Student
 
 Stack = tuple[Student, Recipe]
@@ -87,13 +88,6 @@ def plan(
 def steps_of(width: int, n_steps: int) -> int:
     """Steps of one call: fewer where there are many configurations, so that a call stays short."""
     return max(1, min(n_steps, n_steps * _FULL_CHUNK // width))
-
-
-def memory_limit() -> int:
-    """Bytes that a program may use: the allocator's, or the machine's memory on a CPU."""
-    stats = jax.devices()[0].memory_stats() or {}
-    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return int(stats.get("bytes_limit", physical))
 
 
 def compile_cells(

@@ -42,6 +42,7 @@ from experiments.benchmarks.engine_picture import engine_picture
 from wfm_jax.model import ModelConfig, to_dict
 from wfm_jax.results import atomic
 from wfm_jax.results.progress import Progress, Silent
+from wfm_jax.sweep import fitting
 from wfm_jax.sweep.study import devices, versions
 
 HOW_TO_GET_IT = "PyTorch is not installed, so there is no peer: pip install '.[oracles]'"
@@ -230,7 +231,7 @@ def _begin(settings: Settings) -> dict[str, Any]:
         "devices": devices(),
         "cores": os.cpu_count(),
         "load_average": {"before": os.getloadavg()[0]},
-        "memory_limit_bytes": engine_cells.memory_limit(),
+        "memory_limit_bytes": fitting.memory_limit(),
         "bound": engine_bound.__doc__,
         "default_matmul_precision": "default" if settings.tf32 else "highest",
         "products": {},

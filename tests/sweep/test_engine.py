@@ -51,7 +51,7 @@ class StopAfter(Silent):
     def __init__(self, chunks, signum=signal.SIGTERM):
         self.left, self.signum = chunks, signum
 
-    def advance(self, units, note=""):
+    def advance(self, units, note="", *, left_s=None):
         self.left -= 1
         if self.left == 0:
             signal.raise_signal(self.signum)

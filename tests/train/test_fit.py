@@ -56,7 +56,7 @@ class Steps(Silent):
     def start(self, title, total, done=0):
         self.begun.append((title, total, done))
 
-    def advance(self, units, note=""):
+    def advance(self, units, note="", *, left_s=None):
         self.done += units
         if self.done == self.after:
             signal.raise_signal(self.send)

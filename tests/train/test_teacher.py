@@ -40,7 +40,7 @@ class Steps(Silent):
         self.begun.append((title, total, done))
         self.title = title
 
-    def advance(self, units, note=""):
+    def advance(self, units, note="", *, left_s=None):
         self.done[self.title] = self.done.get(self.title, 0) + units
         if (self.title, self.done[self.title]) == self.when:
             signal.raise_signal(self.send)

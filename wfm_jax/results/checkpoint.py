@@ -1,8 +1,9 @@
 """Strict checkpoints: what comes back is exactly what was saved, or an error says why not.
 
 A checkpoint is a folder of generations, ``<path>/<number>/``. A save writes the next generation
-beside, renames it into place and then removes the one before, so a kill at any moment leaves a
-complete one; the highest number counts. A generation holds the arrays as Orbax wrote them, by
+beside, renames it into place and then removes all but the one before, so a kill at any moment
+leaves a complete one; the highest number counts, and a damaged one has one to fall back to
+(:func:`last_good`). A generation holds the arrays as Orbax wrote them, by
 path name, and a sidecar with every array's shape and dtype, the configuration's hash and the
 sha256 of every file. Orbax restores partial trees without a word, so the sidecar is compared
 first. Nothing is pickled.
@@ -16,7 +17,7 @@ import os
 import pathlib
 import shutil
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -66,8 +67,9 @@ def save(
         atomic.sync(file)
     os.replace(beside, root / str(number))
     atomic.sync(root)
+    before = max((n for n in _generations(root) if n < number), default=number)
     for old in root.iterdir():
-        if old.name != str(number):
+        if old.name not in (str(number), str(before)):
             shutil.rmtree(old, ignore_errors=True)
 
 
@@ -76,16 +78,52 @@ def exists(path: str | os.PathLike) -> bool:
     return bool(_generations(pathlib.Path(path)))
 
 
-def restore(path: str | os.PathLike, like: Any, *, config_hash: str) -> Any:
+class Good(NamedTuple):
+    """A generation whose files are as they were written.
+
+    Attributes:
+      generation: its number, for ``restore``.
+      metadata: what ``save`` was given.
+      damage: what is wrong with the newer ones, in one line; empty if there are none.
+    """
+
+    generation: int
+    metadata: dict[str, Any]
+    damage: str
+
+
+def last_good(path: str | os.PathLike) -> Good:
+    """The newest generation that is not damaged, every file of it looked at.
+
+    Raises:
+      CheckpointError: there is none; what is wrong with each is said.
+    """
+    numbers = _generations(pathlib.Path(os.path.abspath(path)))
+    if not numbers:
+        raise CheckpointError(f"{path} holds no checkpoint")
+    damage = []
+    for number in sorted(numbers, reverse=True):
+        try:
+            _, content = _open_whole(path, number)
+            return Good(number, content["metadata"], "; ".join(damage))
+        except CheckpointError as error:
+            damage.append(str(error))
+    raise CheckpointError("; ".join(damage))
+
+
+def restore(
+    path: str | os.PathLike, like: Any, *, config_hash: str, generation: int | None = None
+) -> Any:
     """The saved tree, in the structure of ``like`` and on its devices.
 
     ``like`` is a tree of arrays or ``jax.ShapeDtypeStruct``; NumPy leaves come back as NumPy.
+    ``generation`` is the newest if None.
 
     Raises:
       CheckpointError: no checkpoint at ``path``, another configuration, arrays missing, extra or of
         another shape or dtype (all named), or files that are not as they were written.
     """
-    folder, content = _open(path)
+    folder, content = _open(path, generation)
     if content["config_hash"] != config_hash:
         raise CheckpointError(
             f"{path} belongs to configuration {content['config_hash']}, not to {config_hash}"
@@ -93,8 +131,7 @@ def restore(path: str | os.PathLike, like: Any, *, config_hash: str) -> Any:
     specs = {name: leaves.Spec(**fields) for name, fields in content["leaves"].items()}
     if mismatch := leaves.difference(specs, leaves.specs(like)):
         raise CheckpointError(f"{path} does not fit: {mismatch}")
-    if _file_digests(folder) != content["files"]:
-        raise CheckpointError(f"{path} is damaged: files differ from what was saved")
+    _check_files(folder, content)
     stored = _orbax_restore(folder / _ARRAYS)
     for name, spec in specs.items():
         if not spec.size:
@@ -121,24 +158,39 @@ def hash_arrays(arrays: Mapping[str, np.ndarray]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _open(path: str | os.PathLike) -> tuple[pathlib.Path, dict[str, Any]]:
+def _open(
+    path: str | os.PathLike, generation: int | None = None
+) -> tuple[pathlib.Path, dict[str, Any]]:
     root = pathlib.Path(os.path.abspath(path))
     numbers = _generations(root)
     if not numbers:
         raise CheckpointError(f"{root} holds no checkpoint")
-    folder = root / str(max(numbers))
+    folder = root / str(max(numbers) if generation is None else generation)
     try:
         digest, _, text = (folder / _SIDECAR).read_bytes().partition(b"\n")
     except OSError as error:
-        raise CheckpointError(f"{root} is damaged: {_SIDECAR}: {error.strerror}") from None
+        raise CheckpointError(f"{folder} is damaged: {_SIDECAR}: {error.strerror}") from None
     if hashlib.sha256(text).hexdigest().encode() != digest:
-        raise CheckpointError(f"{root} is damaged: {_SIDECAR} is not as it was written")
+        raise CheckpointError(f"{folder} is damaged: {_SIDECAR} is not as it was written")
     content = json.loads(text)
     if content["format"] != _FORMAT:
         raise CheckpointError(
-            f"{root} has format {content['format']}, this version reads {_FORMAT}"
+            f"{folder} has format {content['format']}, this version reads {_FORMAT}"
         )
     return folder, content
+
+
+def _open_whole(path: str | os.PathLike, generation: int) -> tuple[pathlib.Path, dict[str, Any]]:
+    folder, content = _open(path, generation)
+    _check_files(folder, content)
+    return folder, content
+
+
+def _check_files(folder: pathlib.Path, content: dict[str, Any]) -> None:
+    found, written = _file_digests(folder), content["files"]
+    if found != written:
+        names = (name for name in {**written, **found} if found.get(name) != written.get(name))
+        raise CheckpointError(f"{folder} is damaged: {next(names)} differs from what was saved")
 
 
 def _generations(root: pathlib.Path) -> list[int]:

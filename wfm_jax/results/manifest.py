@@ -10,7 +10,7 @@ import json
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from wfm_jax.results import atomic
 from wfm_jax.results.identity import canonical_json, digest, plain
@@ -35,10 +35,12 @@ class Manifest:
       ignored: flags that do not change the results (where the run lies, how it is shown).
     """
 
+    IGNORED: ClassVar[tuple[str, ...]] = ("workdir", "overwrite")
+
     flags: Mapping[str, Any]
     versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
     devices: Sequence[str] = ()
-    ignored: Sequence[str] = ("workdir", "overwrite")
+    ignored: Sequence[str] = IGNORED
 
     @property
     def hash(self) -> str:

@@ -1,6 +1,9 @@
 """Progress as a value with a silent default, driven from the host between chunks."""
 
+import time
 from typing import Any, Protocol
+
+from wfm_jax.results.forecast import in_words
 
 
 class Progress(Protocol):
@@ -10,8 +13,9 @@ class Progress(Protocol):
         """Begins a stretch of ``total`` units, ``done`` of them before."""
         ...
 
-    def advance(self, units: int, note: str = "") -> None:
-        """``units`` more are done."""
+    def advance(self, units: float, note: str = "", *, left_s: float | None = None) -> None:
+        """``units`` more are done; ``left_s`` is the time left where the teller knows better than
+        from the pace of units."""
         ...
 
     def say(self, text: str) -> None:
@@ -28,7 +32,7 @@ class Silent:
 
     def start(self, title: str, total: int, done: int = 0) -> None: ...
 
-    def advance(self, units: int, note: str = "") -> None: ...
+    def advance(self, units: float, note: str = "", *, left_s: float | None = None) -> None: ...
 
     def say(self, text: str) -> None: ...
 
@@ -40,19 +44,20 @@ class Bar:
 
     def __init__(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
         from rich.progress import Progress as Rich
 
         self._console = Console()
         self._bar: Any = None
-        self._total = self._done = self._told = 0
+        self._total = self._told = 0
+        self._done = self._began = self._before = 0.0
         self._title = ""
         if self._console.is_terminal:
             self._bar = Rich(
                 TextColumn("{task.description}"),
                 BarColumn(),
                 MofNCompleteColumn(),
-                TimeRemainingColumn(),
+                TextColumn("{task.fields[left]}", style="cyan"),
                 TextColumn("{task.fields[note]}", style="dim"),
                 console=self._console,
             )
@@ -60,19 +65,31 @@ class Bar:
         self._task: Any = None
 
     def start(self, title: str, total: int, done: int = 0) -> None:
-        self._title, self._total, self._done, self._told = title, total, done, -1
+        self._title, self._total, self._told = title, total, -1
+        self._done, self._before, self._began = float(done), done, time.monotonic()
         if self._bar is None:
             self.say(f"{title}: {total - done} to do")
         else:
-            self._task = self._bar.add_task(title, total=total, completed=done, note="")
+            if self._task is not None:
+                self._bar.stop_task(self._task)
+            self._task = self._bar.add_task(title, total=total, completed=done, note="", left="")
 
-    def advance(self, units: int, note: str = "") -> None:
+    def advance(self, units: float, note: str = "", *, left_s: float | None = None) -> None:
         self._done += units
+        left = in_words(self._left_s() if left_s is None else left_s)
         if self._bar is not None:
-            self._bar.update(self._task, advance=units, note=note)
-        elif self._total and (tenth := 10 * self._done // self._total) > self._told:
+            self._bar.update(self._task, advance=units, note=note, left=left)
+        elif self._total and (tenth := int(10 * self._done / self._total + 1e-6)) > self._told:
             self._told = tenth
-            self.say(f"{self._title}: {self._done}/{self._total} {note}".rstrip())
+            words = ", ".join(part for part in (note, left) if part)
+            self.say(f"{self._title}: {int(self._done + 1e-6)}/{self._total} {words}".rstrip())
+
+    def _left_s(self) -> float | None:
+        """From the pace of units in this stretch; nothing at its end."""
+        done, left = self._done - self._before, self._total - self._done
+        if done <= 0 or left <= 0:
+            return None
+        return (time.monotonic() - self._began) * left / done
 
     def say(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -76,7 +76,9 @@ _ASKED = (
 )
 
 _COST = (
-    Column("status", "str", "ok | diverged"),
+    Column("status", "str", "ok | diverged | dropped (by successive halving)"),
+    Column("stopped_at", "int64", "optimizer step at which it diverged or dropped out"),
+    Column("validation_loss", "float64", "task loss on other frames when it dropped out"),
     Column("sparsity_achieved", "float64", "share of prunable weights that are zero"),
     Column("params_total", "int64", "parameters"),
     Column("params_nonzero", "int64", "parameters that are not zero"),

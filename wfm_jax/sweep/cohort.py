@@ -19,6 +19,7 @@ from wfm_jax import compress
 from wfm_jax.sweep import stages
 from wfm_jax.sweep.compression import Choices, Settings, in_force, learned
 from wfm_jax.sweep.configuration import Configuration
+from wfm_jax.sweep.devices import Devices, on_host
 from wfm_jax.sweep.pipeline import TRAINING_STAGES
 from wfm_jax.sweep.stages import Action
 from wfm_jax.train.student import Recipe, Student, new_student
@@ -34,16 +35,21 @@ class Cohort(NamedTuple):
         students: their states.
         settings: numbers of P and Q.
         position: index of the stage each configuration does next; its length when finished.
+        diverged_at: the optimizer step that each diverged at, all its stages counted; -1 while
+            healthy. Known at the end of a round.
         choices: what the settings index, static.
         stats: of data, shared by all; None where nobody wants them.
+        devices: that the arrays are spread over.
     """
 
     configurations: tuple[Configuration, ...]
     students: Student
     settings: Settings
     position: tuple[int, ...]
+    diverged_at: tuple[int, ...]
     choices: Choices
     stats: compress.Stats | None
+    devices: Devices
 
     @property
     def width(self) -> int:
@@ -62,33 +68,102 @@ def gather(
     initial: Callable[[Configuration], Any],
     choices: Choices,
     stats: compress.Stats | None = None,
+    devices: Devices | None = None,
 ) -> Cohort:
     """A cohort before its first stage.
 
     Args:
         configurations: at most ``width`` of them, of one static group.
-        width: of the stacked axis.
+        width: of the stacked axis, a multiple of the devices.
         initial: parameters that a configuration starts from, all of the same shapes.
         choices: what the configurations' group asks for.
         stats: of data, where ``choices`` need them.
+        devices: to spread the configurations over; the first one if None.
     """
     if not 0 < len(configurations) <= width:
         raise ValueError(f"a cohort of width {width} cannot hold {len(configurations)}")
 
+    devices = devices or Devices.take(1)
     padded = [*configurations, *[configurations[0]] * (width - len(configurations))]
-    names = [_name(c) for c in padded]
+    starts = [initial(c) for c in padded]
+    params = jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *starts)
+    seeds = np.asarray([c.seed for c in padded], np.uint32)
+    names = np.asarray([_name(c) for c in padded], np.uint32)
     return Cohort(
         configurations=tuple(configurations),
         students=_newborn(
-            jax.tree.map(lambda *leaves: jnp.stack(leaves), *[initial(c) for c in padded]),
-            np.asarray([c.seed for c in padded], np.uint32),
-            np.asarray(names, np.uint32),
-            choices=choices,
+            *devices.spread((params, seeds, names)), choices=choices, devices=devices
         ),
-        settings=_stack([stages.settings_of(c, choices) for c in padded]),
+        settings=devices.spread(_stack([stages.settings_of(c, choices) for c in padded])),
         position=(0,) * len(configurations),
+        diverged_at=(-1,) * len(configurations),
         choices=choices,
-        stats=stats,
+        stats=None if stats is None else devices.copied(stats),
+        devices=devices,
+    )
+
+
+def blueprint(
+    params: Any, width: int, choices: Choices, devices: Devices
+) -> tuple[Student, Recipe]:
+    """Shapes of a cohort's students and recipes, and how they are spread, without the arrays.
+
+    Args:
+        params: what one of them starts from, or its shapes.
+        width: of the cohort.
+        choices: of the group.
+        devices: that it is spread over.
+    """
+
+    def stacked(x: Any) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((width, *np.shape(x)), x.dtype)
+
+    numbers = (jax.ShapeDtypeStruct((width,), np.uint32),) * 2
+    newborn = functools.partial(_newborn, choices=choices, devices=devices)
+    students = jax.eval_shape(newborn, jax.tree.map(stacked, params), *numbers)
+    return devices.spread_shapes((students, jax.tree.map(stacked, stages.resting_recipe())))
+
+
+def stored(cohort: Cohort) -> Student:
+    """The students as a checkpoint holds them: on the host, without padding, so that they can go
+    on in a cohort of another width, on other devices."""
+    return jax.tree.map(lambda leaf: leaf[: len(cohort.configurations)], on_host(cohort.students))
+
+
+def resume(cohort: Cohort, students: Student) -> Cohort:
+    """A cohort with students that were :func:`stored`."""
+
+    def put(old: Any, new: Any) -> Any:
+        if jnp.issubdtype(old.dtype, jax.dtypes.prng_key):
+            words = put(np.asarray(jax.random.key_data(old)), np.asarray(jax.random.key_data(new)))
+            return jax.random.wrap_key_data(words)
+        return np.concatenate([new, old[len(new) :]])
+
+    whole = jax.tree.map(put, on_host(cohort.students), students)
+    return cohort._replace(students=cohort.devices.spread(whole))
+
+
+def restack(cohort: Cohort, stay: Sequence[bool], width: int) -> Cohort:
+    """Those that stay, in a cohort of another width; padding is copies of the first of them.
+
+    Args:
+        cohort: configurations on their way.
+        stay: which of them.
+        width: at least as many as stay.
+    """
+    kept = [i for i, stays in enumerate(stay) if stays]
+    rows = np.asarray([*kept, *[kept[0]] * (width - len(kept))])
+
+    def take(x: Any) -> Any:
+        return x[rows]
+
+    students, settings = jax.tree.map(take, on_host((cohort.students, cohort.settings)))
+    return cohort._replace(
+        configurations=tuple(cohort.configurations[i] for i in kept),
+        position=tuple(cohort.position[i] for i in kept),
+        diverged_at=tuple(cohort.diverged_at[i] for i in kept),
+        students=cohort.devices.spread(students),
+        settings=cohort.devices.spread(settings),
     )
 
 
@@ -101,8 +176,10 @@ def _name(configuration: Configuration) -> int:
     return zlib.crc32(configuration.config_id.encode())
 
 
-@functools.partial(jax.jit, static_argnames="choices")
-def _newborn(params: Any, seeds: jax.Array, names: jax.Array, *, choices: Choices) -> Student:
+@functools.partial(jax.jit, static_argnames=("choices", "devices"))
+def _newborn(
+    params: Any, seeds: jax.Array, names: jax.Array, *, choices: Choices, devices: Devices
+) -> Student:
     """Students before their first stage; each has a key of its seed and its name."""
 
     def one(params: Any, seed: jax.Array, name: jax.Array) -> Student:
@@ -115,7 +192,7 @@ def _newborn(params: Any, seeds: jax.Array, names: jax.Array, *, choices: Choice
             key=jax.random.fold_in(key, MAPS_STREAM),
         )
 
-    return jax.vmap(one)(params, seeds, names)
+    return devices.each(jax.vmap(one), 3)(params, seeds, names)
 
 
 def prepare_round(cohort: Cohort) -> Cohort:
@@ -144,7 +221,7 @@ def recipes(cohort: Cohort) -> Recipe:
         for c, at in zip(cohort.configurations, cohort.position, strict=True)
     ]
     padding = [stages.resting_recipe()] * (cohort.width - len(own))
-    return _stack([*own, *padding])
+    return cohort.devices.spread(_stack([*own, *padding]))
 
 
 def round_steps(cohort: Cohort) -> int:
@@ -160,13 +237,25 @@ def round_steps(cohort: Cohort) -> int:
 
 
 def finish_round(cohort: Cohort) -> Cohort:
-    """Moves everybody who trained past that stage."""
+    """Moves everybody who trained past that stage, and notes who diverged in it."""
+    steps = on_host(cohort.students.diverged_at)
+    now = zip(cohort.configurations, cohort.position, cohort.diverged_at, strict=True)
     return cohort._replace(
+        diverged_at=tuple(
+            known if known >= 0 or at < 0 else c.done_steps(stage, int(at))
+            for (c, stage, known), at in zip(now, steps, strict=False)
+        ),
         position=tuple(
             min(at + 1, len(c.stages))
             for c, at in zip(cohort.configurations, cohort.position, strict=True)
-        )
+        ),
     )
+
+
+def training(cohort: Cohort) -> int:
+    """How many train in this round."""
+    now = zip(cohort.configurations, cohort.position, strict=True)
+    return sum(c.stage_steps()[at] > 0 for c, at in now if at < len(c.stages))
 
 
 def _action(configuration: Configuration, at: int) -> Action:
@@ -179,15 +268,36 @@ def _action(configuration: Configuration, at: int) -> Action:
 
 
 def _take(cohort: Cohort, actions: Sequence[Action]) -> Cohort:
-    padded = [*actions, *[Action.REST] * (cohort.width - len(actions))]
-    codes = jnp.asarray([int(a) for a in padded], jnp.int32)
+    padding = cohort.width - len(actions)
+    codes = np.asarray([*actions, *[Action.REST] * padding], np.int32)
     now = zip(cohort.configurations, cohort.position, strict=True)
-    sparsity = [c.sparsity_at(at) for c, at in now] + [0.0] * (cohort.width - len(actions))
-    settings = cohort.settings._replace(sparsity=jnp.asarray(sparsity, jnp.float32))
-    students = stages.act(cohort.students, settings, codes, cohort.stats, choices=cohort.choices)
+    sparsity = np.asarray([c.sparsity_at(at) for c, at in now] + [0.0] * padding, np.float32)
+    settings = cohort.settings._replace(sparsity=cohort.devices.spread(sparsity))
+    students = _act(
+        cohort.students,
+        settings,
+        cohort.devices.spread(codes),
+        cohort.stats,
+        choices=cohort.choices,
+        devices=cohort.devices,
+    )
     return cohort._replace(students=students)
+
+
+@functools.partial(jax.jit, static_argnames=("choices", "devices"))
+def _act(
+    students: Student,
+    settings: Settings,
+    actions: jax.Array,
+    stats: compress.Stats | None,
+    *,
+    choices: Choices,
+    devices: Devices,
+) -> Student:
+    act = functools.partial(stages.act, choices=choices)
+    return devices.each(act, 3)(students, settings, actions, stats)
 
 
 def _stack(trees: Sequence[Any]) -> Any:
     """Stacks trees of NumPy scalars."""
-    return jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *trees)
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)

@@ -1,6 +1,7 @@
 """A configuration: one point of a sweep, and what of it matters."""
 
 import dataclasses
+import functools
 import json
 import math
 from collections.abc import Mapping
@@ -326,7 +327,7 @@ class Configuration:
             return self.scale
         return "mse" if self.weight_bits <= 3 else "absmax"
 
-    @property
+    @functools.cached_property
     def config_id(self) -> str:
         """Hash of :meth:`canonical`."""
         return config_id(self.canonical())

@@ -3,23 +3,32 @@
 import collections
 import dataclasses
 import functools
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 
 from wfm_jax import compress
 from wfm_jax.model import Batch, ModelConfig, build, sample_batch, smaller, start_smaller
-from wfm_jax.sweep import compression
+from wfm_jax.sweep import cohort, compression, fitting
 from wfm_jax.sweep.configuration import Configuration
+from wfm_jax.sweep.devices import Devices
+from wfm_jax.sweep.fitting import Fitted
+from wfm_jax.sweep.halving import Halving
 from wfm_jax.train.distill import Trainer
 from wfm_jax.train.losses import TaskWeights, task_losses
 from wfm_jax.train.model_files import Teacher
-from wfm_jax.train.student import Student
+from wfm_jax.train.strategy import Strategy
+from wfm_jax.train.student import Recipe, Student
 from wfm_jax.train.unlabelled import Unlabelled
+from wfm_jax.train.validation import validation_losses
 
-CALIBRATION_STREAM = 0xCA11
-CALIBRATION_FRAMES = 1024
+CALIBRATION_STREAM, VALIDATION_STREAM = 0xCA11, 0x7A11
+CALIBRATION_FRAMES, VALIDATION_FRAMES = 1024, 512
+_EIGHTS = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,19 +39,27 @@ class SweepSettings:
         batch_size: frames a step, shared by all configurations of a seed.
         chunk_steps: steps between two looks from the host, compiled into the program.
         max_width: configurations that train together at most.
-        strategy: ``map`` (one configuration after the other: CPU) or ``vmap`` (GPU, TPU).
+        strategy: of the config axis: ``map`` (one configuration after the other), ``vmap`` (all of
+            a device at once), so many at a time, or ``auto``: ``map`` on a CPU, else as many at a
+            time as memory holds.
+        autotune: whether ``auto`` may be overruled by what a few timed chunks say.
+        n_devices: that configurations are spread over; all there are if None.
         weights: of the tasks in the loss.
         save_every_s: seconds between checkpoints.
         unlabelled: frames that the teacher alone labels, on top of the batch; None for no such.
+        halving: drops configurations on the way that others leave behind; None for none.
     """
 
     batch_size: int = 32
     chunk_steps: int = 25
     max_width: int = 64
-    strategy: Literal["map", "vmap"] = "map"
+    strategy: Strategy | Literal["auto"] = "auto"
+    autotune: bool = False
+    n_devices: int | None = None
     weights: TaskWeights = TaskWeights()
     save_every_s: float = 60.0
     unlabelled: Unlabelled | None = None
+    halving: Halving | None = None
 
 
 class Group:
@@ -53,10 +70,11 @@ class Group:
         members: its configurations.
         config: the students' architecture.
         apply: its forward pass.
+        devices: that its configurations are spread over.
         width: of every cohort of this group: the most configurations of one seed, in eights.
             Decided by all that the sweep asks for, and so the same after a resume.
-        train: the compiled chunk of training.
         n_compiles: how often it was compiled in this process.
+        strategy: of the config axis in the program last compiled.
         choices: what its configurations ask for of P and Q.
     """
 
@@ -71,33 +89,29 @@ class Group:
         starts: Mapping[str, Any] | None = None,
     ):
         self.name, self.members, self._settings = name, tuple(configurations), settings
-        self._starts = starts or {}
+        self._starts, self._teacher = starts or {}, teacher
         self.config = config or architecture_of(name, teacher.config)
         self.apply, _ = build(self.config, jax.random.key(0))
         self.choices = compression.choices_of(configurations, self.config, teacher.config)
+        self.devices = Devices.take(settings.n_devices)
         teacher_apply, _ = build(teacher.config, jax.random.key(0))
         most = max(collections.Counter(c.seed for c in configurations).values())
-        self.width = min(settings.max_width, -(-most // 8) * 8)
-        trainer = Trainer(
+        self.width = self.padded(min(most, settings.max_width))
+        self._trainer = Trainer(
             config=self.config,
             apply=self.apply,
             transform=compression.in_force(self.choices),
             teacher_apply=teacher_apply,
             weights=settings.weights,
             batch_size=settings.batch_size,
-            strategy=settings.strategy,
             quantize_activations=any(c.quantizes_activations for c in configurations),
             unlabelled=settings.unlabelled,
             learned=compression.learned(self.choices),
             hidden=self.choices.hidden,
         )
         self.n_compiles = 0
-
-        def chunk(*args: Any) -> Student:
-            self.n_compiles += 1  # runs when the program is traced, not when it is called
-            return trainer.chunk(*args, n_steps=settings.chunk_steps)
-
-        self.train = jax.jit(chunk, donate_argnums=0)
+        self.strategy: Strategy | None = None
+        self._programs: dict[int, Future[Fitted]] = {}
         self._copied = (
             next(iter(starts.values()))
             if starts
@@ -105,6 +119,82 @@ class Group:
             if name == "smaller"
             else teacher.params
         )
+
+    def padded(self, n: int) -> int:
+        """The width of ``n`` configurations: in eights, and the same number on each device."""
+        step = math.lcm(_EIGHTS, self.devices.n)
+        return -(-n // step) * step
+
+    def train(
+        self,
+        students: Student,
+        recipes: Recipe,
+        teacher_params: Any,
+        stream: jax.Array,
+        first_step: jax.Array,
+    ) -> Student:
+        """A chunk of steps of all students, in place; see :meth:`Trainer.chunk`.
+
+        The program of their number is made ready if it is not.
+        """
+        width = students.step.shape[0]
+        self.make_ready(width)
+        fitted = self._programs[width].result()
+        self.strategy = fitted.strategy
+        return fitted.compiled(students, recipes, teacher_params, stream, first_step)
+
+    def is_ready(self, width: int) -> bool:
+        """Whether the program of a width is there."""
+        return width in self._programs and self._programs[width].done()
+
+    def make_ready(self, width: int) -> None:
+        """Compiles the program of a width, or waits until it is compiled."""
+        if width not in self._programs:
+            self._programs[width] = Future()
+            self._programs[width].set_result(self._compile(width))
+        self._programs[width].result()
+
+    def compile_ahead(self, pool: Executor) -> None:
+        """Begins to compile the program of the group's width, beside whatever else runs."""
+        if self.width not in self._programs:
+            self._programs[self.width] = pool.submit(self._compile, self.width)
+
+    def _compile(self, width: int) -> Fitted:
+        strategy, own = self._settings.strategy, width // self.devices.n
+        if strategy == "auto" and jax.default_backend() == "cpu":
+            strategy = "map"
+        if strategy == "auto":
+            compiled_for = functools.partial(self._compile_for, width)
+            return fitting.largest_that_fits(compiled_for, own, fitting.memory_limit())
+        return Fitted(self._compile_for(width, strategy), strategy)
+
+    def _compile_for(self, width: int, strategy: Strategy) -> Any:
+        """The program of a width and a strategy, for arrays that need not be there yet."""
+        trainer = self._trainer._replace(strategy=strategy)
+
+        def chunk(*args: Any) -> Student:
+            self.n_compiles += 1  # runs when the program is traced
+            return trainer.chunk(*args, n_steps=self._settings.chunk_steps)
+
+        shapes = cohort.blueprint(self._copied, width, self.choices, self.devices)
+        key = jax.eval_shape(jax.random.key, 0)
+        rest = (self._teacher.params, key, jax.ShapeDtypeStruct((), jnp.int32))
+        run = jax.jit(self.devices.each(chunk, 2), donate_argnums=0)
+        return run.lower(*shapes, *self.devices.copied_shapes(rest)).compile()
+
+    @functools.cached_property
+    def _validate(self) -> Any:
+        n_batches = -(-VALIDATION_FRAMES // self._settings.batch_size)
+        strategy = self.strategy or "map"
+        losses = functools.partial(
+            validation_losses, self._trainer._replace(strategy=strategy), n_batches=n_batches
+        )
+        return jax.jit(self.devices.each(losses, 2))
+
+    def validation_losses(self, students: Student, recipes: Recipe) -> jax.Array:
+        """Task loss of each student on frames that nobody trains on or is tested on, float32[n]."""
+        key = self.devices.copied(jax.random.key(VALIDATION_STREAM))
+        return self._validate(students, recipes, key)
 
     @functools.cached_property
     def stats(self) -> compress.Stats | None:

@@ -134,7 +134,7 @@ class Examiner:
             **self._shared,
         }
         if row["status"] == "diverged":
-            return row
+            return row | {"stopped_at": deployed.diverged_at}
         if configuration.shrinks_last:
             config, deployed = shrink_deployed(config, deployed)
             apply, _ = build(config, jax.random.key(0))
@@ -149,6 +149,35 @@ class Examiner:
             cost = self._cost(config, apply, identity, stored)
         self._save_scores(identity, scored)
         return row | self._quality(scored) | cost | {"mean_bits": mean_bits(stored)}
+
+    def left_behind(self, configuration: Configuration, step: int, loss: float) -> dict[str, Any]:
+        """The row of a configuration that dropped out on the way.
+
+        Args:
+            configuration: what was asked.
+            step: optimizer steps it had done.
+            loss: task loss on the frames that decided it.
+        """
+        return {
+            "config_id": configuration.config_id,
+            "kind": "configuration",
+            "status": "dropped",
+            "stopped_at": step,
+            "validation_loss": loss,
+            **configuration.canonical(),
+            **self._shared,
+        }
+
+    def take_files(self, identity: str) -> dict[str, bytes]:
+        """The files of a row that was examined, by their names in the run folder; they are gone
+        from this one."""
+        found = {}
+        for name in (f"{FILES}/{identity}.wfm", f"{SCORES}/{identity}.npz"):
+            path = self._folder / name
+            if path.exists():
+                found[name] = path.read_bytes()
+                path.unlink()
+        return found
 
     def _scorer(self, config: ModelConfig, apply: Forward, *, activations: bool = False) -> Any:
         """Of plain parameters, or of those with ranges of activations."""

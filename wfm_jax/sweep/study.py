@@ -1,5 +1,6 @@
 """A study from start to end: run folder, teacher, references, sweep, and what people read."""
 
+import contextlib
 import dataclasses
 import io
 import os
@@ -8,6 +9,7 @@ import platform
 import time
 from collections.abc import Mapping, Sequence
 from importlib import metadata
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import jax
@@ -17,12 +19,12 @@ from wfm_jax.evaluate.curves import curve_rows, write_curves
 from wfm_jax.evaluate.frames import TestSet
 from wfm_jax.model import ModelConfig
 from wfm_jax.results import atomic, rows
-from wfm_jax.results.manifest import Manifest, RunFolder, open_run
+from wfm_jax.results.manifest import Manifest, open_run
 from wfm_jax.results.plots import pareto_picture
 from wfm_jax.results.progress import Progress, Silent
 from wfm_jax.results.tables import print_table
 from wfm_jax.results.verdict import closing_paragraph
-from wfm_jax.sweep import contrasts
+from wfm_jax.sweep import contrasts, processes
 from wfm_jax.sweep.configuration import Configuration
 from wfm_jax.sweep.engine import ROWS, run_sweep
 from wfm_jax.sweep.group import SweepSettings, check_fit
@@ -62,7 +64,7 @@ def versions() -> dict[str, str]:
 
 
 def devices() -> list[str]:
-    """The devices in words."""
+    """The devices of all processes in words."""
     return [f"{device.platform} {device.device_kind}" for device in jax.devices()]
 
 
@@ -72,60 +74,93 @@ def run_study(
     flags: Mapping[str, Any],
     *,
     growable: Sequence[str] = (),
+    uncompared: Sequence[str] = (),
     overwrite: bool = False,
     progress: Progress | None = None,
     console: Console | None = None,
 ) -> list[dict[str, Any]]:
     """Runs what is missing of a study and writes what people read; returns all rows.
 
+    In a run of several processes all call this; the first one reads and writes the folder, and the
+    others return no rows.
+
     Args:
         study: what to do.
         workdir: the run folder.
         flags: recorded in the manifest; the same flags resume.
         growable: flags whose lists may grow between runs.
+        uncompared: flags that change no result: a run may go on with others.
         overwrite: move a run that is there aside.
         progress: where to tell of it.
         console: where to print the read-out; nowhere if None.
 
     Raises:
         RunFolderError, CheckpointError: the folder or the teacher cannot be used; one line.
-        ValueError: configurations that do not fit the students; one line.
+        ValueError: configurations that do not fit the students, or a teacher to be trained by
+            several processes; one line.
         Stopped: SIGINT or SIGTERM came; what was done is saved.
     """
     progress = progress or Silent()
     teacher = load_teacher(study.teacher) if isinstance(study.teacher, str) else None
     if teacher is not None:
         flags = {**flags, "teacher_hash": teacher.hash}
+    elif processes.count() > 1:
+        raise ValueError("several processes need a teacher that is trained: --teacher=PATH")
     check_fit(study.configurations, teacher.config if teacher else study.model)
-    manifest = Manifest(flags, versions(), devices())
-    opened = open_run(workdir, manifest, growable=growable, overwrite=overwrite)
-    with opened as run, StopRequest() as stop:
-        if run.moved_aside:
-            progress.say(f"the run that was here is now {run.moved_aside}")
+    ignored = (*Manifest.IGNORED, *uncompared)
+    manifest = Manifest(flags, versions(), devices(), ignored=ignored)
+    with contextlib.ExitStack() as ends:
+        folder = _enter(workdir, manifest, tuple(growable), overwrite, progress, ends)
+        stop = ends.enter_context(StopRequest())
         began = time.monotonic()
         try:
             if teacher is None:
                 assert isinstance(study.teacher, TeacherSettings)
                 teacher = train_teacher(
-                    study.model, study.teacher, run.path, progress=progress, stop=stop
+                    study.model, study.teacher, folder, progress=progress, stop=stop
                 )
-            stored = _sweep(study, teacher, run, progress, stop, began)
+            stored = _sweep(study, teacher, folder, progress, stop, began)
         finally:
             progress.close()
-        found, lines = publish(study, stored, run.path)
+        if not processes.is_first():
+            return []
+        found, lines = publish(study, stored, folder)
         if console is not None:
             read_out(stored, found, lines, console)
         return stored
 
 
+def _enter(
+    workdir: str | os.PathLike,
+    manifest: Manifest,
+    growable: tuple[str, ...],
+    overwrite: bool,
+    progress: Progress,
+    ends: contextlib.ExitStack,
+) -> pathlib.Path:
+    """The run folder, held by the first process; the others work in one that vanishes."""
+    opened = []
+
+    def enter() -> None:
+        run = open_run(workdir, manifest, growable=growable, overwrite=overwrite)
+        opened.append(ends.enter_context(run))
+        if run.moved_aside:
+            progress.say(f"the run that was here is now {run.moved_aside}")
+
+    processes.agree(enter)
+    return opened[0].path if opened else pathlib.Path(ends.enter_context(TemporaryDirectory()))
+
+
 def _sweep(
     study: Study,
     teacher: Teacher,
-    run: RunFolder,
+    folder: pathlib.Path,
     progress: Progress,
     stop: StopRequest,
     began: float,
 ) -> list[dict[str, Any]]:
+    if not processes.is_first():
+        progress = Silent()
     progress.say(f"teacher {teacher.hash} ready after {time.monotonic() - began:.0f} s")
     provenance: dict[str, Any] = {
         "device": ", ".join(devices()),
@@ -134,20 +169,20 @@ def _sweep(
     progress.say("scoring the teacher, the null model and the classical receivers")
     if study.settings.unlabelled is not None:
         provenance["unlabelled_frames"] = study.settings.unlabelled.n_frames
-    examiner = Examiner(teacher, study.test_set, run.path, provenance)
+    examiner = Examiner(teacher, study.test_set, folder, provenance)
     compiles = run_sweep(
         study.configurations,
         teacher,
         study.settings,
         examiner,
-        run.path,
+        folder,
         progress=progress,
         stop=stop,
     )
     for name, count in compiles.items():
         progress.say(f"{name}: training program compiled {count} time{'s' * (count != 1)}")
     progress.say(f"finished after {time.monotonic() - began:.0f} s")
-    return rows.read_rows(run.path / ROWS)[0]
+    return rows.read_rows(folder / ROWS)[0]
 
 
 def publish(

@@ -8,7 +8,7 @@ steps in its recipe.
 import functools
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +30,7 @@ from wfm_jax.train.hidden import Hidden, Layers, hidden_losses, seeing
 from wfm_jax.train.learned_scales import Learned
 from wfm_jax.train.losses import TaskWeights, distillation_losses, task_losses
 from wfm_jax.train.optimizer import adam, learning_rate_at
+from wfm_jax.train.strategy import Strategy, over
 from wfm_jax.train.student import (
     Recipe,
     Student,
@@ -57,7 +58,6 @@ __all__ = [
     "student_step",
 ]
 
-Strategy = Literal["map", "vmap"]
 Answer = TypeVar("Answer")
 
 
@@ -119,11 +119,7 @@ def student_step(
             raise ValueError("hidden needs hidden_weights in the recipe")
         if hidden.student != config:
             raise ValueError("hidden is of another student")
-    if quantize_activations:
-        if recipe.act_bits is None:
-            raise ValueError("quantize_activations needs act_bits in the recipe")
-        at = quantizing_dynamically(activation_points(config), recipe.act_bits)
-        forward = functools.partial(forward, at=at)
+    forward = in_use(config, forward, recipe, quantize_activations=quantize_activations)
 
     def distilled(answer: tuple[Outputs, Layers], maps: Any, lesson: Lesson) -> jax.Array:
         outputs, layers = answer
@@ -176,6 +172,26 @@ def student_step(
 
     working = (student.step < recipe.total_steps) & (student.diverged_at < 0)
     return jax.lax.cond(working, advance, lambda student: student, student)
+
+
+def in_use(
+    config: ModelConfig,
+    forward: Callable[..., Answer],
+    recipe: Recipe,
+    *,
+    quantize_activations: bool,
+) -> Callable[..., Answer]:
+    """A forward pass with the recipe's ``act_bits`` in force, where activations are quantized.
+
+    Raises:
+        ValueError: activations to quantize without ``recipe.act_bits``.
+    """
+    if not quantize_activations:
+        return forward
+    if recipe.act_bits is None:
+        raise ValueError("quantize_activations needs act_bits in the recipe")
+    at = quantizing_dynamically(activation_points(config), recipe.act_bits)
+    return functools.partial(forward, at=at)
 
 
 def answers(
@@ -253,8 +269,7 @@ class Trainer(NamedTuple):
                     hidden=self.hidden,
                 )
 
-            over = jax.lax.map if self.strategy == "map" else lambda f, xs: jax.vmap(f)(xs)
-            return over(one, (students, recipes)), None
+            return over(self.strategy, one, (students, recipes)), None
 
         steps = first_step + jnp.arange(n_steps, dtype=jnp.int32)
         return jax.lax.scan(step, students, steps)[0]

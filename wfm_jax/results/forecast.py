@@ -1,0 +1,75 @@
+"""How long work of several kinds will still take, each at the pace it has shown so far."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+
+
+class Forecast:
+    """Counts units of work by kind, and the seconds they took.
+
+    Args:
+        clock: seconds; another one for tests.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic):
+        self._clock = clock
+        self._left: dict[str, float] = {}
+        self._done: dict[str, float] = {}
+        self._spent_s: dict[str, float] = {}
+
+    def expect(self, kind: str, units: float) -> None:
+        """So many units more will have to be done; fewer if negative."""
+        self._left[kind] = max(0.0, self._left.get(kind, 0.0) + units)
+
+    def did(self, kind: str, units: float, seconds: float) -> None:
+        """Some of them are done."""
+        self._left[kind] = max(0.0, self._left.get(kind, 0.0) - units)
+        self._done[kind] = self._done.get(kind, 0.0) + units
+        self._spent_s[kind] = self._spent_s.get(kind, 0.0) + seconds
+
+    @contextlib.contextmanager
+    def doing(self, kind: str, units: float) -> Iterator[None]:
+        """Times a block that does so many units."""
+        began = self._clock()
+        yield
+        self.did(kind, units, self._clock() - began)
+
+    def pace_s(self, kind: str) -> float | None:
+        """Seconds of a unit; None before there was one."""
+        done = self._done.get(kind, 0.0)
+        return self._spent_s[kind] / done if done else None
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds that what is left will take; None while some kind has not shown its pace."""
+        total = 0.0
+        for kind, units in self._left.items():
+            if units:
+                pace = self.pace_s(kind)
+                if pace is None:
+                    return None
+                total += units * pace
+        return total
+
+    @property
+    def share(self) -> float:
+        """Of the work, by the time it takes as far as is known, 0 to 1."""
+        spent = left = 0.0
+        for kind, units in self._left.items():
+            pace = self.pace_s(kind)
+            spent += self._spent_s.get(kind, 0.0)
+            left += units * (pace or 0.0)
+        return spent / (spent + left) if spent + left else 0.0
+
+
+def in_words(seconds: float | None) -> str:
+    """``about 12 min left``; nothing while it is not known."""
+    if seconds is None:
+        return ""
+    if seconds < 90:
+        return f"about {max(1, round(seconds))} s left"
+    minutes = seconds / 60
+    if minutes < 90:
+        return f"about {minutes:.0f} min left"
+    return f"about {minutes / 60:.1f} h left"

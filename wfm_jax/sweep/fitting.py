@@ -1,0 +1,89 @@
+"""How many configurations a program may take at a time: as many as memory holds."""
+
+import os
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+from wfm_jax.train.strategy import Strategy
+
+FEW = 8
+SHARE = 0.9
+_GIB = 2**30
+
+
+class Fitted(NamedTuple):
+    """A compiled program, and how its config axis runs."""
+
+    compiled: Any
+    strategy: Strategy
+
+
+class Memory(NamedTuple):
+    """Bytes of a compiled program on one device."""
+
+    arguments: int
+    temporaries: int
+
+    @property
+    def total(self) -> int:
+        """While it runs; students are updated in place."""
+        return self.arguments + self.temporaries
+
+
+def memory_of(compiled: Any) -> Memory:
+    """What ``memory_analysis()`` says; zeros where the backend says nothing."""
+    analysis = compiled.memory_analysis()
+    sizes = (getattr(analysis, f"{part}_size_in_bytes", 0) for part in ("argument", "temp"))
+    return Memory(*sizes)
+
+
+def memory_limit() -> int:
+    """Bytes that a program may use: the allocator's, or the machine's memory on a CPU."""
+    stats = jax.local_devices()[0].memory_stats() or {}
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return int(stats.get("bytes_limit", physical))
+
+
+def largest_that_fits(
+    compile_for: Callable[[Strategy], Any], width: int, limit_bytes: int
+) -> Fitted:
+    """The program that takes as many configurations at a time as memory holds.
+
+    A program of few at a time tells what one of them takes; the most that should fit by that is
+    compiled then, and half as many where it does not.
+
+    Args:
+        compile_for: compiles the program of a strategy; RuntimeError where it does not fit.
+        width: configurations on a device.
+        limit_bytes: of a device; a tenth is left free.
+
+    Raises:
+        ValueError: not even few at a time fit; one line.
+    """
+    allowed = SHARE * limit_bytes
+    few = min(FEW, width)
+    small = compile_for(few)
+    needed = memory_of(small)
+    if needed.total > allowed:
+        raise ValueError(
+            f"{width} configurations, {few} at a time, need {needed.total / _GIB:.1f} GiB of "
+            f"{allowed / _GIB:.1f} GiB: lower --max_width or --batch_size"
+        )
+    each = max(needed.temporaries / few, 1.0)
+    at_a_time = min(width, int((allowed - needed.arguments) / each))
+    while (at_a_time := largest_divisor(width, at_a_time)) > few:
+        try:
+            compiled = compile_for(at_a_time)
+        except RuntimeError:  # XLA's, where its own planning finds no room
+            compiled = None
+        if compiled is not None and memory_of(compiled).total <= allowed:
+            return Fitted(compiled, at_a_time)
+        at_a_time //= 2
+    return Fitted(small, few)
+
+
+def largest_divisor(width: int, at_most: int) -> int:
+    """The largest number up to ``at_most`` that divides ``width``: no chunk is cut short."""
+    return next(n for n in range(max(1, min(width, at_most)), 0, -1) if width % n == 0)
