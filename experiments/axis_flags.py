@@ -78,14 +78,14 @@ _AXES = {
 
 _SPACE = flags.DEFINE_multi_string("space", None, space_flag.HELP)
 _OF_POINTS = ("weight_bits", "sparsity")
-_FLAG_OF = {"pipeline": _PIPELINES, **dict.fromkeys(_OF_POINTS, _POINTS), **_AXES}
-GROWABLE = ("space", *dict.fromkeys(flag.name for flag in _FLAG_OF.values()))
+FLAG_OF = {"pipeline": _PIPELINES, **dict.fromkeys(_OF_POINTS, _POINTS), **_AXES}
+GROWABLE = ("space", *dict.fromkeys(flag.name for flag in FLAG_OF.values()))
 
 
 def configurations() -> list[Configuration]:
     """What the axes and ``--space`` ask for; a bad value is an error that names its flag."""
     points = [_operating_point(text) for text in nonempty(_POINTS)]
-    values = {f: _values(f, flag) for f, flag in _FLAG_OF.items() if f not in _OF_POINTS}
+    values = {f: _values(f, flag) for f, flag in FLAG_OF.items() if f not in _OF_POINTS}
     whole = [_completed(term, points, values) for term in _terms()]
     asked = sum(term.size for term in whole)
     if asked > space_flag.MOST:
@@ -112,9 +112,9 @@ def _completed(
     """A term with the fields that it does not name, of which the axes' flags are grids."""
     named = term.fields
     for field in sorted(named):
-        if field in _FLAG_OF and _FLAG_OF[field].present:
+        if field in FLAG_OF and FLAG_OF[field].present:
             raise flags.ValidationError(
-                f"--space={term.text}: {field} is what --{_FLAG_OF[field].name} gives: leave out "
+                f"--space={term.text}: {field} is what --{FLAG_OF[field].name} gives: leave out "
                 "one of them"
             )
     numbers = dict(zip(_OF_POINTS, zip(*points, strict=True), strict=True))
