@@ -1,6 +1,7 @@
 """Any command line of a sweep works, or ends with 2 and one clear line; never a traceback."""
 
 import contextlib
+import importlib
 import io
 import sys
 
@@ -15,6 +16,8 @@ from experiments import axis_flags, compile_cache, launch, sweep
 
 LONGEST_LINE = 400
 NAMES = sorted(flag.name for flag in flags.FLAGS.get_key_flags_for_module(sweep))
+OTHERS = ["adapt", "baselines", "bench", "ber", "evaluate", "failure_modes", "pretrain"]
+OTHERS += ["robustness", "sensitivity"]
 
 RIGHT = {
     "pipeline": ["P-Q-KD", "none", "P-S,P-KD-P-KD", "L-KD", "Q"],
@@ -52,8 +55,7 @@ FACTORS += ["@", "@.", "@/dev/null", "@nowhere.jsonl", "alpha:alpha=1:1", "alpha
 FLAGS = {field: flag.name for field, flag in axis_flags.FLAG_OF.items()}
 SOUND = [f"--{FLAGS[f]}={values}" for f in [*RIGHT][:-2] for values in RIGHT[f]]
 SOUND += ["--operating_points=4:0.75", "--model=pico", "--teacher=train", "--remat", "--steps=9"]
-STRANGE = [f"{start}{name}" for start in ("--", "-") for name in NAMES] + HOSTILE
-STRANGE += [f"--flagfile={file}" for file in ("", "/", "/bin/ls", "/nowhere", "\x00")]
+STRANGE = [f"--flagfile={file}" for file in ("", "/", "/bin/ls", "/nowhere", "\x00")]
 STRANGE += ["--undefok=x", "--undefok=", "--x=1", "--pipeline=P", "--noremat", "--nosteps", "---"]
 
 
@@ -63,18 +65,27 @@ def changed(text, at, piece, cut):
 
 pieces = st.one_of(st.sampled_from(HOSTILE), st.text(max_size=5))
 terms = st.lists(st.sampled_from(FACTORS), min_size=1, max_size=3).map(" x ".join)
-arguments = st.one_of(
+
+
+def loose(names):
+    """An argument that is hardly right."""
+    bare = [f"{start}{name}" for start in ("--", "-") for name in names]
+    return st.one_of(
+        st.sampled_from([f"--{name}={value}" for name in names for value in HOSTILE]),
+        st.builds("--{}={}".format, st.sampled_from(names), pieces),
+        st.sampled_from([*bare, *HOSTILE, *STRANGE]),
+    )
+
+
+of_a_sweep = st.one_of(
     st.sampled_from(SOUND),
     st.sampled_from(SOUND),
     terms.map("--space={}".format),
     st.builds(changed, terms, st.integers(0, 99), pieces, st.integers(0, 3)).map(
         "--space={}".format
     ),
-    st.sampled_from([f"--{name}={value}" for name in NAMES for value in HOSTILE]),
-    st.builds("--{}={}".format, st.sampled_from(NAMES), pieces),
-    st.sampled_from(STRANGE),
+    loose(NAMES),
 )
-lines = st.lists(arguments, max_size=4)
 
 
 def outcome(main, command_line):
@@ -116,20 +127,29 @@ def _nothing_runs(monkeypatch, tmp_path):
     monkeypatch.setattr(jax.distributed, "initialize", alone)
 
 
-def fuzzed(test, **kept):
-    """The law for command lines with and without a folder."""
+def fuzzed(main, arguments, **kept):
+    """Holds a main to its law for lists of arguments."""
     kept |= {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
-    return settings(**kept)(given(lines)(test))
 
+    @settings(**kept)
+    @given(st.lists(arguments, max_size=4))
+    def law(line):
+        holds(main, ["--workdir=nowhere", *line])
 
-def law(line):
-    holds(sweep.main, ["--workdir=nowhere", *line])
+    law()
 
 
 def test_a_sweeps_command_line_works_or_is_refused_in_one_line():
-    fuzzed(law, max_examples=300, derandomize=True)()
+    fuzzed(sweep.main, of_a_sweep, max_examples=300, derandomize=True)
 
 
 @pytest.mark.slow
 def test_ten_thousand_command_lines():
-    fuzzed(law, max_examples=10_000)()
+    fuzzed(sweep.main, of_a_sweep, max_examples=10_000)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_flags_of_other_mains_are_read_or_refused_in_one_line(name):
+    main = importlib.import_module(f"experiments.{name}")
+    names = sorted(flag.name for flag in flags.FLAGS.get_key_flags_for_module(main))
+    fuzzed(lambda: None, loose(names), max_examples=15, derandomize=True)
