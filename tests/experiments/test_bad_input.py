@@ -68,13 +68,48 @@ def refused(monkeypatch, capsys, tmp_path):
         ("--blind_fraction=2", ["blind_fraction", "2"]),
         ("--strategy=gpu", ["strategy", "vmap"]),
         ("--teachers=x", ["teachers"]),
+        ("--seeds=2147483648", ["--seeds=2147483648", "from 0 to 2147483647"]),
+        ("--steps=2.5", ["--steps=2.5", "whole number"]),
+        ("--blind_fraction=nan", ["--blind_fraction=nan", "finite"]),
+        ("--teacher_learning_rate=inf", ["--teacher_learning_rate=inf", "finite"]),
+        ("--teacher_steps=2147483648", ["--teacher_steps=2147483648", "2147483647"]),
+        (f"--pipelines={'P-' * 500}X", ["--pipelines=P-P-", " ... ", "or 'none'"]),
+        ("--space=alpha", ["--space=alpha", "FIELD=A,B"]),
+        ("--space=alphas=1", ["--space=alphas=1", "unknown field 'alphas'", "alpha,"]),
+        ("--space=alpha=0,2", ["alpha=2", "[0, 1]"]),
+        ("--space=alpha=1 x seed=0 x alpha=1", ["alpha is in two factors"]),
+        ("--space=alpha:seed=1,0", ["'1' is not one value for each of alpha, seed"]),
+        ("--space=alpha:alpha=1:1", ["alpha is there twice"]),
+        ("--space=3 of alpha=0..1", ["'3 of alpha=0..1'", "end in a seed"]),
+        ("--space=3 of alpha=1..0 seed 1", ["alpha", "a lower and a higher number"]),
+        ("--space=3 of weight_bits=2..8 seed 1", ["weight_bits", "among single values"]),
+        ("--space=3 of seed=0|1 seed 1", ["seed is not drawn", "x seed=0,1"]),
+        ("--space=100001 of alpha=0..1 seed 1", ["100,001 points", "at most 100,000"]),
+        ("--space=9000 of alpha=0..1 seed 1", ["513,000 configurations", "at most 100,000"]),
+        ("--space=pipeline=P-S", ["--space=pipeline=P-S", "structure must be heads"]),
+        ("--space=@/no/file", ["--space=@/no/file", "no such file"]),
         ("--flagfile=/nonexistent/preset.flags", ["/nonexistent/preset.flags"]),
+        (f"--flagfile={sys.executable}", ["--flagfile", "text file"]),
         ("pico", ["'pico'"]),
     ],
 )
 def test_a_bad_flag_is_named_with_what_is_allowed(refused, argument, parts):
     line = refused(argument)
     assert all(part in line for part in parts), line
+
+
+@pytest.mark.parametrize(
+    ("term", "flag"),
+    [
+        ("alpha=0,1", "--alphas=0.5"),
+        ("weight_bits=4", "--operating_points=4:0.5"),
+        ("2 of alpha=0..1 seed 1 x pipeline=P", "--pipelines=Q"),
+    ],
+)
+def test_a_field_is_given_by_a_term_or_by_its_flag(refused, term, flag):
+    line = refused(f"--space={term}", flag)
+    assert f"--space={term}" in line
+    assert flag.partition("=")[0] in line
 
 
 def test_a_missing_teacher_is_named(refused, tmp_path):
