@@ -134,6 +134,26 @@ def test_jit_and_vmap_agree_with_eager():
         np.testing.assert_allclose(other.log_evidence, eager.log_evidence, rtol=1e-4, atol=1e-4)
 
 
+def test_gradients_are_those_of_each_order():
+    """To float32's precision, as long as nothing is compressed."""
+    chosen = (0, 2)  # QPSK, 64-QAM
+    y, n0 = received(0.1, n=30)[2][np.asarray(chosen)], jnp.full((2, 30), 0.1)
+
+    def slopes(llrs_of):
+        def total(y, log_n0):
+            return sum(jnp.sum(jnp.sin(llr)) for llr in llrs_of(y, jnp.exp(log_n0)))
+
+        return jax.jit(jax.grad(total, argnums=(0, 1)))(y, jnp.log(n0))
+
+    def apart(y, n0):
+        return [qam.demap(y[i], n0[i], ORDERS[index]) for i, index in enumerate(chosen)]
+
+    together = slopes(lambda y, n0: [mixed_qam.demap(y, n0, jnp.asarray(chosen), ORDERS).llr])
+    for got, expected in zip(together, slopes(apart), strict=True):
+        largest = np.abs(expected).max()
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5 * largest)
+
+
 @pytest.mark.parametrize("n0", [1e-4, 1e-3, 1e-2, 0.1, 1.0])
 def test_gradient_is_the_slope_also_far_from_the_constellation(n0):
     """A wrong gradient where LLRs are large lets an overconfident network never come back."""

@@ -1,8 +1,8 @@
 """QAM where every frame of a batch has its own order: the modulation is a traced index.
 
 A batch that mixes 4-, 16-, 64- and 256-QAM keeps ``m_max`` bit slots per symbol; a frame uses the
-first ``m`` of them. Levels and labels of the smaller constellations are padded, so that one
-program demaps all of them.
+first ``m`` of them. Levels of the smaller constellations are repeated, so that one program demaps
+all of them.
 """
 
 import functools
@@ -16,6 +16,9 @@ from wfm_jax.signal import qam
 
 EXACT_NATS = 40.0
 _SLOPE = 4.0
+_TINY = 1e-36
+_ROUNDING_NATS = 80.0
+_LEAST = 1e-30
 
 
 class MixedDemap(NamedTuple):
@@ -71,28 +74,29 @@ def demap(
         modulation: int32[batch], an index into ``orders``.
         orders: bits per symbol of the constellations.
     """
-    tables = (jnp.asarray(table)[modulation] for table in _padded_levels(orders))
-    level, prior, label = tables  # [batch, P], [batch, P], [batch, P, k]
-    batch, tiny = modulation.shape[0], 1e-37
-    n0 = jnp.broadcast_to(n0, y.shape)
+    batch, n0 = modulation.shape[0], jnp.broadcast_to(n0, y.shape)
 
-    def axis(part: jax.Array) -> tuple[jax.Array, jax.Array]:
-        part, scale = part.reshape(batch, -1, 1), 1.0 / n0.reshape(batch, -1, 1)
-        metric = prior[:, None] - jnp.square(part - level[:, None]) * scale
-        top = _largest(metric)
-        weight = jnp.exp(_compress(metric - top))
-        one = jnp.einsum("bnp,bpk->bnk", weight, label)
-        zero = jnp.einsum("bnp,bpk->bnk", weight, 1.0 - label)
-        llr = jnp.log(one + tiny) - jnp.log(zero + tiny)
-        evidence = jnp.log(jnp.sum(weight, axis=-1)) + top[..., 0]
-        return llr.reshape(*y.shape, -1), evidence.reshape(y.shape)
+    def both_axes(in_phase: jax.Array, quadrature: jax.Array) -> jax.Array:
+        """[batch, 1, 2n], against levels [batch, P, 1]: short axes are not the last one."""
+        return jnp.stack([in_phase, quadrature], axis=1).reshape(batch, 1, -1)
 
-    llr_i, evidence_i = axis(y.real)
-    llr_q, evidence_q = axis(y.imag)
-    llr = jnp.stack([llr_i, llr_q], axis=-1).reshape(*y.shape, max(orders))
+    levels = jnp.asarray(_repeated_levels(orders))[modulation][:, :, None]
+    part, scale = both_axes(y.real, y.imag), 1.0 / both_axes(n0, n0)
+    nearest = jax.lax.stop_gradient(_nearest(part, levels))
+
+    llr = _axis_llrs(part, scale, nearest, levels)  # [batch, k, 2n]
+    llr = jnp.moveaxis(llr.reshape(batch, -1, 2, y.size // batch), 3, 1)
     index = modulation.reshape(modulation.shape + (1,) * (y.ndim - 1))
     used = bit_mask(index, orders)
-    return MixedDemap(jnp.where(used, llr, 0.0), evidence_i + evidence_q - jnp.log(n0))
+
+    best = jax.lax.stop_gradient(jnp.square(part - nearest))
+    metric = jnp.minimum((best - jnp.square(part - levels)) * scale, _ROUNDING_NATS)
+    mean = jnp.maximum(jnp.mean(jnp.exp(metric), axis=1, keepdims=True), _LEAST)
+    evidence = jnp.log(mean) - best * scale
+    evidence = jnp.sum(evidence.reshape(batch, 2, -1), axis=1).reshape(y.shape)
+    return MixedDemap(
+        jnp.where(used, llr.reshape(*y.shape, max(orders)), 0.0), evidence - jnp.log(n0)
+    )
 
 
 def log_evidence(y: jax.Array, n0: jax.Array, orders: tuple[int, ...]) -> jax.Array:
@@ -127,50 +131,95 @@ def evidence_of_orders(y: jax.Array, n0: jax.Array, orders: tuple[int, ...]) -> 
         squares = [jnp.square(parts - float(a)) for a in levels]
         # Whatever is taken out of the sum is put back behind it: no slope of its own.
         nearest = jax.lax.stop_gradient(functools.reduce(jnp.minimum, squares))
-        total = sum(jnp.exp((nearest - square) * scale) for square in squares)
-        of_axes = jnp.log(total / levels.size) - nearest * scale
+        metrics = (jnp.minimum((nearest - square) * scale, _ROUNDING_NATS) for square in squares)
+        mean = sum(jnp.exp(metric) for metric in metrics) / levels.size
+        of_axes = jnp.log(jnp.maximum(mean, _LEAST)) - nearest * scale
         return of_axes[0] + of_axes[1] + jnp.log(scale)
 
     return [evidence(m) for m in orders]
 
 
 @jax.custom_jvp
-def _largest(metric: jax.Array) -> jax.Array:
-    """Maximum over the last axis, which stays.
+def _axis_llrs(
+    part: jax.Array, scale: jax.Array, nearest: jax.Array, levels: jax.Array
+) -> jax.Array:
+    """LLRs of an axis's bits, MSB first, from its sums over levels.
 
-    Its derivative is the mean over the entries within rounding errors of it: that of ``jnp.max`` is
-    over those that equal it, none (0 / 0) where a compiler computes the metric once more for the
-    backward pass and rounds it differently.
+    Args:
+        part: float32[batch, 1, n], real or imaginary parts.
+        scale: float32[batch, 1, n], 1 / n0.
+        nearest: float32[batch, 1, n], the level next to each.
+        levels: float32[batch, P, 1] in the order of their labels; may repeat.
+
+    Returns:
+        float32[batch, k, n], P = 2^k.
     """
-    return jnp.max(metric, axis=-1, keepdims=True)
+    one, zero = _sums_by_bit(_weigh(part, scale, nearest, levels).weight)
+    return jnp.log((one + _TINY) / (zero + _TINY))
 
 
-@_largest.defjvp
-def _largest_jvp(
-    primals: tuple[jax.Array], tangents: tuple[jax.Array]
+@_axis_llrs.defjvp
+def _axis_slopes(
+    primals: tuple[jax.Array, ...], tangents: tuple[jax.Array, ...]
 ) -> tuple[jax.Array, jax.Array]:
-    top = _largest(*primals)
-    near = primals[0] >= top - 1e-5 * (1.0 + jnp.abs(top))
-    count = jnp.maximum(jnp.sum(near, axis=-1, keepdims=True), 1)
-    return top, jnp.sum(jnp.where(near, tangents[0], 0.0), axis=-1, keepdims=True) / count
+    """d ln sum = 2/n0 E[slope (a - nearest)] dy + E[slope behind] d(1/n0), E over the levels a in a
+    sum by their weights: what is kept for the backward pass is k arrays, not P."""
+    part, scale, nearest, levels = primals
+    weight, slope, behind = _weigh(part, scale, nearest, levels)
+    one, zero = (total + _TINY for total in _sums_by_bit(weight))
+
+    def difference(of_levels: jax.Array) -> jax.Array:
+        in_one, in_zero = _sums_by_bit(weight * slope * of_levels)
+        return in_one / one - in_zero / zero
+
+    by_part, by_scale = 2.0 * scale * difference(levels - nearest), difference(behind)
+    return jnp.log(one / zero), by_part * tangents[0] + by_scale * tangents[1]
 
 
-def _compress(metric: jax.Array) -> jax.Array:
-    """Identity down to -40, then -40 - 4 ln(1 + (-40 - metric) / 4): -79 at -65000."""
-    excess = jnp.maximum(-EXACT_NATS - metric, 0.0)
-    return jnp.maximum(metric, -EXACT_NATS) - _SLOPE * jnp.log1p(excess / _SLOPE)
+class _Weighed(NamedTuple):
+    """``weight`` of each level [batch, P, n], how its logarithm follows the metric (``slope``, 1
+    down to -40 nats), and by how much its squared distance is ``behind``: at most 0."""
+
+    weight: jax.Array
+    slope: jax.Array
+    behind: jax.Array
 
 
-def _padded_levels(orders: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Tables over modulations: levels [n, P], log priors [n, P] (-inf-like where unused) and
-    labels [n, P, k], P and k those of the largest constellation."""
-    n, k = len(orders), max(orders) // 2
-    levels = np.zeros((n, 2**k), np.float32)
-    priors = np.full((n, 2**k), -1e9, np.float32)
-    labels = np.zeros((n, 2**k, k), np.float32)
-    for i, m in enumerate(orders):
-        level, label = qam.axis_levels(m)
-        levels[i, : level.size] = level
-        priors[i, : level.size] = -np.log(level.size)
-        labels[i, : level.size, : m // 2] = label
-    return levels, priors, labels
+def _weigh(part: jax.Array, scale: jax.Array, nearest: jax.Array, levels: jax.Array) -> _Weighed:
+    """exp of the compressed metric: the identity down to -40 nats, then -40 - 4 ln(1 + (-40 -
+    metric) / 4), -79 at -65000."""
+    step = levels - nearest
+    behind = step * (2.0 * (part - nearest) - step)
+    metric = jnp.minimum(behind * scale, 0.0)
+    slope = 1.0 / (1.0 + jnp.maximum(-EXACT_NATS - metric, 0.0) / _SLOPE)
+    weight = jnp.exp(jnp.maximum(metric, -EXACT_NATS)) * jnp.square(jnp.square(slope))
+    return _Weighed(weight, slope, behind)
+
+
+def _sums_by_bit(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Of [batch, P, n] over the labels whose bit is 1, and over the others: [batch, k, n] each."""
+    n_bits = (x.shape[1] - 1).bit_length()
+    one = qam.axis_levels(2 * n_bits)[1].T.astype(np.float32)
+    members = np.broadcast_to(
+        np.concatenate([one, 1.0 - one]), (x.shape[0], 2 * n_bits, x.shape[1])
+    )
+    sums = jnp.einsum("bkp,bpn->bkn", members, x, precision="highest")
+    return sums[:, :n_bits], sums[:, n_bits:]
+
+
+def _nearest(part: jax.Array, levels: jax.Array) -> jax.Array:
+    """The level next to each part: levels are the odd multiples of half their spacing."""
+    half = jnp.min(jnp.abs(levels), axis=1, keepdims=True)
+    outermost = jnp.max(levels, axis=1, keepdims=True)
+    return jnp.clip(half * (2.0 * jnp.floor(part / (2.0 * half)) + 1.0), -outermost, outermost)
+
+
+def _repeated_levels(orders: tuple[int, ...]) -> np.ndarray:
+    """Levels of an axis by label, float32[n_orders, P], P those of the largest constellation.
+
+    A smaller one repeats its levels: its labels are the first bits of the largest one's, and bits
+    beyond them are as often 1 as 0 at every level.
+    """
+    most = 2 ** (max(orders) // 2)
+    levels = (qam.axis_levels(m)[0] for m in orders)
+    return np.stack([np.repeat(of_order, most // of_order.size) for of_order in levels])
