@@ -10,8 +10,8 @@ from wfm_jax.evaluate.frames import TestSet
 from wfm_jax.signal.link import LinkConfig
 from wfm_jax.signal.scenarios import SCENARIOS
 from wfm_jax.sweep import halving
-from wfm_jax.sweep.group import SweepSettings
 from wfm_jax.sweep.halving import Halving
+from wfm_jax.sweep.settings import SweepSettings
 from wfm_jax.train.losses import TaskWeights
 from wfm_jax.train.strategy import Strategy
 from wfm_jax.train.unlabelled import Unlabelled

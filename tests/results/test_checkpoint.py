@@ -174,3 +174,49 @@ def test_nothing_is_pickled_and_the_sidecar_is_text(saved):
     content = json.loads(sidecar.read_text().split("\n", 1)[1])
     assert content["leaves"]["params/block_0/kernel"]["shape"] == [3, 4]
     assert not [file for file in files_of(saved) if b"\x80\x04\x95" in file.read_bytes()]
+
+
+def two_generations(path):
+    checkpoint.save(path, {"w": jnp.zeros(2)}, config_hash="abc", metadata={"step": 1})
+    checkpoint.save(path, {"w": jnp.ones(2)}, config_hash="abc", metadata={"step": 2})
+
+
+def test_the_last_good_one_is_the_newest(tmp_path):
+    two_generations(tmp_path / "c")
+    assert checkpoint.last_good(tmp_path / "c") == (2, {"step": 2}, "")
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "remove"])
+def test_every_damaged_file_of_the_newest_is_told_and_the_one_before_serves(tmp_path, damage):
+    two_generations(tmp_path / "whole")
+    names = [
+        file.relative_to(tmp_path / "whole")
+        for file in (tmp_path / "whole" / "2").rglob("*")
+        if file.is_file() and file.stat().st_size
+    ]
+    assert len(names) >= 3
+    for i, name in enumerate(names):
+        path = tmp_path / str(i)
+        shutil.copytree(tmp_path / "whole", path)
+        content = bytearray((path / name).read_bytes())
+        if damage == "remove":
+            (path / name).unlink()
+        elif damage == "cut":
+            (path / name).write_bytes(content[: len(content) // 2])
+        else:
+            content[len(content) // 2] ^= 1
+            (path / name).write_bytes(content)
+        good = checkpoint.last_good(path)
+        assert good[:2] == (1, {"step": 1})
+        assert f"{path / '2'} is damaged" in good.damage
+        like = {"w": jnp.ones(2)}
+        tree = checkpoint.restore(path, like, config_hash="abc", generation=good.generation)
+        np.testing.assert_array_equal(tree["w"], np.zeros(2))
+
+
+def test_all_damaged_is_an_error_that_names_each(tmp_path):
+    two_generations(tmp_path / "c")
+    for sidecar in (tmp_path / "c").rglob("sidecar.json"):
+        sidecar.write_bytes(b"")
+    with pytest.raises(CheckpointError, match=r"c/2 is damaged.*c/1 is damaged"):
+        checkpoint.last_good(tmp_path / "c")

@@ -15,8 +15,8 @@ from wfm_jax.evaluate.many import draw_frames, make_scorer
 from wfm_jax.model import build, preset
 from wfm_jax.sweep import contrasts
 from wfm_jax.sweep.configuration import Configuration
-from wfm_jax.sweep.group import SweepSettings
 from wfm_jax.sweep.measure import load_scores
+from wfm_jax.sweep.settings import SweepSettings
 from wfm_jax.sweep.study import Study, run_study
 from wfm_jax.sweep.yardstick import yardstick
 from wfm_jax.train.teacher import TeacherSettings, train_teacher

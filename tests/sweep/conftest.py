@@ -5,7 +5,7 @@ import pytest
 from tests.sweep import small_sweep
 from wfm_jax.evaluate.frames import TestSet
 from wfm_jax.model import ModelConfig
-from wfm_jax.sweep.group import SweepSettings
+from wfm_jax.sweep.settings import SweepSettings
 from wfm_jax.train.model_files import Teacher
 
 

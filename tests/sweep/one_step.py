@@ -25,7 +25,8 @@ def main(out, n_devices, where=None, n_processes=1, own=0):
     from wfm_jax import compress
     from wfm_jax.sweep import cohort as cohorts
     from wfm_jax.sweep.devices import on_host
-    from wfm_jax.sweep.group import Group, SweepSettings
+    from wfm_jax.sweep.group import Group
+    from wfm_jax.sweep.settings import SweepSettings
 
     teacher = small_sweep.teacher()
     asked = small_sweep.TRAINING

@@ -21,9 +21,10 @@ from wfm_jax.model.low_rank import factorise_model
 from wfm_jax.sweep import compression, stages
 from wfm_jax.sweep.cohort import birth_key
 from wfm_jax.sweep.configuration import Configuration
-from wfm_jax.sweep.group import Group, SweepSettings
+from wfm_jax.sweep.group import Group
 from wfm_jax.sweep.handover import Deployed
 from wfm_jax.sweep.prune_stage import prune
+from wfm_jax.sweep.settings import SweepSettings
 from wfm_jax.train.model_files import Teacher
 
 

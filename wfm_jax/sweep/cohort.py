@@ -85,15 +85,11 @@ def gather(
 
     devices = devices or Devices.take(1)
     padded = [*configurations, *[configurations[0]] * (width - len(configurations))]
-    starts = [initial(c) for c in padded]
-    params = jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *starts)
     seeds = np.asarray([c.seed for c in padded], np.uint32)
     names = np.asarray([_name(c) for c in padded], np.uint32)
     return Cohort(
         configurations=tuple(configurations),
-        students=_newborn(
-            *devices.spread((params, seeds, names)), choices=choices, devices=devices
-        ),
+        students=newborn([initial(c) for c in padded], names, choices, devices, seeds=seeds),
         settings=devices.spread(_stack([stages.settings_of(c, choices) for c in padded])),
         position=(0,) * len(configurations),
         diverged_at=(-1,) * len(configurations),
@@ -101,6 +97,29 @@ def gather(
         stats=None if stats is None else devices.copied(stats),
         devices=devices,
     )
+
+
+def newborn(
+    starts: Sequence[Any],
+    names: np.ndarray,
+    choices: Choices,
+    devices: Devices,
+    *,
+    seeds: np.ndarray | None = None,
+) -> Student:
+    """Students before their first stage, stacked.
+
+    Args:
+        starts: parameters of each.
+        names: a number of each, uint32[n]; with its seed it makes its key.
+        choices: of their group.
+        devices: to spread them over.
+        seeds: of each, uint32[n]; zeros if None.
+    """
+    params = jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *starts)
+    seeds = np.zeros(len(starts), np.uint32) if seeds is None else seeds
+    spread = devices.spread((params, seeds, names.astype(np.uint32)))
+    return _newborn(*spread, choices=choices, devices=devices)
 
 
 def blueprint(

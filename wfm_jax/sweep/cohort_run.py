@@ -139,10 +139,10 @@ def _train_round(run: Run, group: Group, way: Way) -> tuple[Way, int]:
     stream = jax.random.fold_in(jax.random.key(way.cohort.configurations[0].seed), SWEEP_STREAM)
     stream = run.devices.copied(stream)
     while way.at < length:
-        if not group.is_ready(way.cohort.width):
+        if not group.programs.is_ready(way.cohort.width):
             run.tell(f"{group.name}: compiling the training program")
             with run.doing(COMPILE, 1.0):
-                group.make_ready(way.cohort.width)
+                group.programs.of(way.cohort.width)
         before = way
         way = way._replace(at=way.at + run.settings.chunk_steps)
         paid += (units := way.trained - before.trained)

@@ -21,10 +21,11 @@ from wfm_jax.sweep.cohort_run import saved_start, train_cohort
 from wfm_jax.sweep.configuration import Configuration, distinct
 from wfm_jax.sweep.devices import Devices
 from wfm_jax.sweep.finish import finish_cohort
-from wfm_jax.sweep.group import Group, SweepSettings
+from wfm_jax.sweep.group import Group
 from wfm_jax.sweep.measure import Examiner
 from wfm_jax.sweep.plan import Start
 from wfm_jax.sweep.run import COHORT, COMPILE, FINISH, ROWS, TRAIN, Run
+from wfm_jax.sweep.settings import SweepSettings
 from wfm_jax.train.interrupt import StopRequest
 from wfm_jax.train.model_files import Teacher
 
@@ -96,7 +97,7 @@ def run_sweep(
         _expect(run, group, starts)
     with concurrent.futures.ThreadPoolExecutor(max(1, (os.cpu_count() or 2) // 2)) as pool:
         for group, _ in todo[1:]:
-            group.compile_ahead(pool)
+            group.programs.ahead(group.width, pool)
         for group, starts in todo:
             for start in starts:
                 _run_cohort(run, group, start)

@@ -1,7 +1,8 @@
-"""How many configurations a program may take at a time: as many as memory holds."""
+"""How many configurations a program takes at a time: as many as memory holds, or is fastest."""
 
 import os
-from collections.abc import Callable
+import statistics
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -10,6 +11,7 @@ from wfm_jax.train.strategy import Strategy
 
 FEW = 8
 SHARE = 0.9
+WORTH = 1.1
 _GIB = 2**30
 
 
@@ -87,3 +89,24 @@ def largest_that_fits(
 def largest_divisor(width: int, at_most: int) -> int:
     """The largest number up to ``at_most`` that divides ``width``: no chunk is cut short."""
     return next(n for n in range(max(1, min(width, at_most)), 0, -1) if width % n == 0)
+
+
+def fastest(
+    usual: Fitted, others: Sequence[Fitted], seconds: Callable[[Any], float], rounds: int = 3
+) -> Fitted:
+    """The program that takes the least time, in turns; another than the usual one has to win by a
+    tenth.
+
+    Args:
+        usual: what is taken unless another is clearly faster.
+        others: to compare.
+        seconds: runs a compiled program and times it; the first run of each is not counted.
+        rounds: of which the medians are compared.
+    """
+    candidates = [usual, *others]
+    for candidate in candidates:
+        seconds(candidate.compiled)
+    times = [[seconds(c.compiled) for c in candidates] for _ in range(rounds)]
+    typical = [statistics.median(column) for column in zip(*times, strict=True)]
+    best = min(range(len(candidates)), key=lambda i: typical[i])
+    return candidates[best] if typical[best] * WORTH < typical[0] else usual

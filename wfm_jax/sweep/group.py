@@ -1,65 +1,30 @@
 """A static group: configurations of one architecture, and the one program that trains them."""
 
 import collections
-import dataclasses
 import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future
-from typing import Any, Literal
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from wfm_jax import compress
 from wfm_jax.model import Batch, ModelConfig, build, sample_batch, smaller, start_smaller
-from wfm_jax.sweep import cohort, compression, fitting
+from wfm_jax.sweep import compression
 from wfm_jax.sweep.configuration import Configuration
 from wfm_jax.sweep.devices import Devices
-from wfm_jax.sweep.fitting import Fitted
-from wfm_jax.sweep.halving import Halving
+from wfm_jax.sweep.programs import Like, Programs
+from wfm_jax.sweep.settings import SweepSettings
 from wfm_jax.train.distill import Trainer
-from wfm_jax.train.losses import TaskWeights, task_losses
+from wfm_jax.train.losses import task_losses
 from wfm_jax.train.model_files import Teacher
 from wfm_jax.train.strategy import Strategy
 from wfm_jax.train.student import Recipe, Student
-from wfm_jax.train.unlabelled import Unlabelled
 from wfm_jax.train.validation import validation_losses
 
 CALIBRATION_STREAM, VALIDATION_STREAM = 0xCA11, 0x7A11
 CALIBRATION_FRAMES, VALIDATION_FRAMES = 1024, 512
 _EIGHTS = 8
-
-
-@dataclasses.dataclass(frozen=True)
-class SweepSettings:
-    """How a sweep runs.
-
-    Attributes:
-        batch_size: frames a step, shared by all configurations of a seed.
-        chunk_steps: steps between two looks from the host, compiled into the program.
-        max_width: configurations that train together at most.
-        strategy: of the config axis: ``map`` (one configuration after the other), ``vmap`` (all of
-            a device at once), so many at a time, or ``auto``: ``map`` on a CPU, else as many at a
-            time as memory holds.
-        autotune: whether ``auto`` may be overruled by what a few timed chunks say.
-        n_devices: that configurations are spread over; all there are if None.
-        weights: of the tasks in the loss.
-        save_every_s: seconds between checkpoints.
-        unlabelled: frames that the teacher alone labels, on top of the batch; None for no such.
-        halving: drops configurations on the way that others leave behind; None for none.
-    """
-
-    batch_size: int = 32
-    chunk_steps: int = 25
-    max_width: int = 64
-    strategy: Strategy | Literal["auto"] = "auto"
-    autotune: bool = False
-    n_devices: int | None = None
-    weights: TaskWeights = TaskWeights()
-    save_every_s: float = 60.0
-    unlabelled: Unlabelled | None = None
-    halving: Halving | None = None
 
 
 class Group:
@@ -73,8 +38,7 @@ class Group:
         devices: that its configurations are spread over.
         width: of every cohort of this group: the most configurations of one seed, in eights.
             Decided by all that the sweep asks for, and so the same after a resume.
-        n_compiles: how often it was compiled in this process.
-        strategy: of the config axis in the program last compiled.
+        programs: that train it, one a width.
         choices: what its configurations ask for of P and Q.
     """
 
@@ -97,7 +61,7 @@ class Group:
         teacher_apply, _ = build(teacher.config, jax.random.key(0))
         most = max(collections.Counter(c.seed for c in configurations).values())
         self.width = self.padded(min(most, settings.max_width))
-        self._trainer = Trainer(
+        trainer = Trainer(
             config=self.config,
             apply=self.apply,
             transform=compression.in_force(self.choices),
@@ -109,9 +73,6 @@ class Group:
             learned=compression.learned(self.choices),
             hidden=self.choices.hidden,
         )
-        self.n_compiles = 0
-        self.strategy: Strategy | None = None
-        self._programs: dict[int, Future[Fitted]] = {}
         self._copied = (
             next(iter(starts.values()))
             if starts
@@ -119,6 +80,9 @@ class Group:
             if name == "smaller"
             else teacher.params
         )
+        like = Like(self._copied, teacher.params, self.choices)
+        self.programs = Programs(trainer, settings, self.devices, like)
+        self._trainer = trainer
 
     def padded(self, n: int) -> int:
         """The width of ``n`` configurations: in eights, and the same number on each device."""
@@ -133,62 +97,25 @@ class Group:
         stream: jax.Array,
         first_step: jax.Array,
     ) -> Student:
-        """A chunk of steps of all students, in place; see :meth:`Trainer.chunk`.
+        """A chunk of steps of all students, in place; see :meth:`Trainer.chunk`."""
+        program = self.programs.of(students.step.shape[0])
+        return program.compiled(students, recipes, teacher_params, stream, first_step)
 
-        The program of their number is made ready if it is not.
-        """
-        width = students.step.shape[0]
-        self.make_ready(width)
-        fitted = self._programs[width].result()
-        self.strategy = fitted.strategy
-        return fitted.compiled(students, recipes, teacher_params, stream, first_step)
+    @property
+    def n_compiles(self) -> int:
+        """How often its training was compiled in this process."""
+        return self.programs.n_compiles
 
-    def is_ready(self, width: int) -> bool:
-        """Whether the program of a width is there."""
-        return width in self._programs and self._programs[width].done()
-
-    def make_ready(self, width: int) -> None:
-        """Compiles the program of a width, or waits until it is compiled."""
-        if width not in self._programs:
-            self._programs[width] = Future()
-            self._programs[width].set_result(self._compile(width))
-        self._programs[width].result()
-
-    def compile_ahead(self, pool: Executor) -> None:
-        """Begins to compile the program of the group's width, beside whatever else runs."""
-        if self.width not in self._programs:
-            self._programs[self.width] = pool.submit(self._compile, self.width)
-
-    def _compile(self, width: int) -> Fitted:
-        strategy, own = self._settings.strategy, width // self.devices.n
-        if strategy == "auto" and jax.default_backend() == "cpu":
-            strategy = "map"
-        if strategy == "auto":
-            compiled_for = functools.partial(self._compile_for, width)
-            return fitting.largest_that_fits(compiled_for, own, fitting.memory_limit())
-        return Fitted(self._compile_for(width, strategy), strategy)
-
-    def _compile_for(self, width: int, strategy: Strategy) -> Any:
-        """The program of a width and a strategy, for arrays that need not be there yet."""
-        trainer = self._trainer._replace(strategy=strategy)
-
-        def chunk(*args: Any) -> Student:
-            self.n_compiles += 1  # runs when the program is traced
-            return trainer.chunk(*args, n_steps=self._settings.chunk_steps)
-
-        shapes = cohort.blueprint(self._copied, width, self.choices, self.devices)
-        key = jax.eval_shape(jax.random.key, 0)
-        rest = (self._teacher.params, key, jax.ShapeDtypeStruct((), jnp.int32))
-        run = jax.jit(self.devices.each(chunk, 2), donate_argnums=0)
-        return run.lower(*shapes, *self.devices.copied_shapes(rest)).compile()
+    @property
+    def strategy(self) -> Strategy:
+        """Of the config axis, in the program of the group's width."""
+        return self.programs.of(self.width).strategy
 
     @functools.cached_property
     def _validate(self) -> Any:
         n_batches = -(-VALIDATION_FRAMES // self._settings.batch_size)
-        strategy = self.strategy or "map"
-        losses = functools.partial(
-            validation_losses, self._trainer._replace(strategy=strategy), n_batches=n_batches
-        )
+        trainer = self._trainer._replace(strategy=self.strategy)
+        losses = functools.partial(validation_losses, trainer, n_batches=n_batches)
         return jax.jit(self.devices.each(losses, 2))
 
     def validation_losses(self, students: Student, recipes: Recipe) -> jax.Array:

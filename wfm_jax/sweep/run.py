@@ -11,8 +11,8 @@ from wfm_jax.results.forecast import Forecast
 from wfm_jax.results.progress import Progress
 from wfm_jax.sweep import processes
 from wfm_jax.sweep.devices import Devices
-from wfm_jax.sweep.group import SweepSettings
 from wfm_jax.sweep.measure import Examiner
+from wfm_jax.sweep.settings import SweepSettings
 from wfm_jax.train.interrupt import Stopped, StopRequest
 from wfm_jax.train.model_files import Teacher
 

@@ -50,6 +50,6 @@ def hold_rung(
 
     processes.agree(write)
     run.say(f"{group.name}: {len(out)} of {sum(came)} at a rung drop out")
-    side_by_side = at_once(group.strategy or "map", cohort.width // run.devices.n) > 1
+    side_by_side = at_once(group.strategy, cohort.width // run.devices.n) > 1
     width = group.padded(sum(stay)) if side_by_side else cohort.width
     return cohorts.restack(cohort, stay, width)

@@ -27,8 +27,9 @@ from wfm_jax.results.verdict import closing_paragraph
 from wfm_jax.sweep import contrasts, processes
 from wfm_jax.sweep.configuration import Configuration
 from wfm_jax.sweep.engine import ROWS, run_sweep
-from wfm_jax.sweep.group import SweepSettings, check_fit
+from wfm_jax.sweep.group import check_fit
 from wfm_jax.sweep.measure import Examiner, load_scores
+from wfm_jax.sweep.settings import SweepSettings
 from wfm_jax.sweep.yardstick import Line, print_yardstick, yardstick
 from wfm_jax.train.interrupt import StopRequest
 from wfm_jax.train.model_files import Teacher, load_teacher
