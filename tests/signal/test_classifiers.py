@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
+from tests import optimized
 from wfm_jax.signal import classifiers, link, qam, receivers
 from wfm_jax.signal.factory import FACTORY_HALL
 
@@ -18,7 +19,7 @@ CUMULANTS = {2: -1.0, 4: -0.68, 6: -0.6190, 8: -0.6047}
 BATCH = 1024
 
 
-@functools.partial(jax.jit, static_argnums=2)
+@functools.partial(optimized.jit, static_argnums=2)
 def decisions(key, snr_db, known):
     """Modulations of BATCH frames, and what likelihood and cumulants take them for, behind the true
     channel or LMMSE with the frames' mean covariance; the samples of C40 and C42 too."""
@@ -55,8 +56,8 @@ def binomial_z(correct, expected):
 
 @pytest.mark.parametrize("m", [2, 4, 6, 8, 10])
 def test_cumulants_of_a_constellation_are_the_theoretical_ones(m):
-    points = qam.constellation(m)
-    sample = classifiers.cumulants(points, jnp.zeros(points.shape))
+    points = np.asarray(qam.constellation(m))
+    sample = jax.jit(classifiers.cumulants)(points, np.zeros(points.shape, np.float32))
     s = np.asarray(points, np.complex128)
     c42 = np.mean(np.abs(s) ** 4) - np.abs(np.mean(s**2)) ** 2 - 2.0
     c40 = np.mean(s**4) - 3 * np.mean(s**2) ** 2
@@ -81,7 +82,11 @@ def test_unequal_noise_is_taken_out(m):
         w = jax.random.normal(key_noise, noise.shape, jnp.complex64) * jnp.sqrt(noise)
         return classifiers.cumulants(sent + w, noise)
 
-    sample = jax.lax.map(one, jax.random.split(jax.random.key(m), 2000), batch_size=100)
+    @optimized.jit
+    def draw(key):
+        return jax.lax.map(one, jax.random.split(key, 2000), batch_size=100)
+
+    sample = draw(jax.random.key(m))
     theory = classifiers.theoretical_cumulant(m)
     for values in (sample.c40.real, sample.c42):
         values = np.asarray(values, np.float64)
