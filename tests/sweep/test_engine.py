@@ -161,17 +161,79 @@ def test_a_stopped_sweep_goes_on_to_the_same_weights(
             np.testing.assert_array_equal(leaf, undisturbed[0][identity][path])
 
 
+class Listener(Silent):
+    def __init__(self):
+        self.said = []
+
+    def say(self, text):
+        self.said.append(text)
+
+
+def test_a_damaged_checkpoint_is_told_and_the_one_before_goes_on(undisturbed, sweep, tmp_path):
+    with pytest.raises(Stopped), StopRequest() as stop:
+        sweep(ASKED, tmp_path, progress=StopAfter(3), stop=stop)
+    newest = max((tmp_path / engine.COHORT).iterdir(), key=lambda folder: int(folder.name))
+    (newest / "sidecar.json").write_bytes(b"half of")
+    listener = Listener()
+    weights, _ = sweep(ASKED, tmp_path, progress=listener)
+    (line,) = (line for line in listener.said if "damaged" in line)
+    assert str(newest) in line
+    assert "going on from the one before" in line
+    for identity, flat in weights.items():
+        for path, leaf in flat.items():
+            np.testing.assert_array_equal(leaf, undisturbed[0][identity][path])
+
+
+def test_a_cohort_without_any_good_checkpoint_begins_again(undisturbed, sweep, tmp_path):
+    with pytest.raises(Stopped), StopRequest() as stop:
+        sweep(ASKED, tmp_path, progress=StopAfter(3), stop=stop)
+    for sidecar in (tmp_path / engine.COHORT).rglob("sidecar.json"):
+        sidecar.unlink()
+    listener = Listener()
+    weights, _ = sweep(ASKED, tmp_path, progress=listener)
+    assert any("begins again" in line for line in listener.said)
+    assert list(tmp_path.glob("cohort.damaged*"))
+    for identity, flat in weights.items():
+        for path, leaf in flat.items():
+            np.testing.assert_array_equal(leaf, undisturbed[0][identity][path])
+
+
+@pytest.mark.slow
+def test_a_sweep_that_grew_takes_its_stopped_cohort_along(
+    undisturbed, teacher, settings, sweep, tmp_path, caplog, monkeypatch
+):
+    """Into a wider program, which is the one that all the others run in."""
+    with pytest.raises(Stopped), StopRequest() as stop:
+        sweep(ASKED, tmp_path, progress=StopAfter(3), stop=stop)
+    monkeypatch.setattr(engine, "Group", GROUP)
+    more = [Configuration("P-KD", **POINT, temperature=1 + i / 8) for i in range(12)]
+    recorder = Recorder()
+    with jax.log_compiles(True):
+        compiles = engine.run_sweep([*ASKED, *more], teacher, settings, recorder, tmp_path)
+    assert compiles == {"same": 1, "smaller": 1}
+    assert _compiles(caplog) >= 1  # the other group's is compiled in a thread of its own
+    assert set(recorder.weights) == {c.config_id for c in [*ASKED, *more]}
+    for identity, flat in undisturbed[0].items():
+        for path, leaf in flat.items():
+            np.testing.assert_allclose(leaf, recorder.weights[identity][path], atol=1e-4)
+
+
+def test_a_full_disk_is_found_before_anything_is_trained(sweep, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device", str(tmp_path))
+
+    monkeypatch.setattr("wfm_jax.sweep.cohort_run.checkpoint.save", full)
+    monkeypatch.setattr(GROUP, "train", lambda *_: pytest.fail("it was trained"))
+    with pytest.raises(OSError, match="No space left"):
+        sweep(ASKED, tmp_path)
+
+
 def test_a_torn_last_row_is_cut_off_and_only_that_row_runs_again(undisturbed, sweep, tmp_path):
     text = (undisturbed[2] / engine.ROWS).read_bytes()
     (tmp_path / engine.ROWS).write_bytes(text[:-20])
-    said = []
-
-    class Listener(Silent):
-        def say(self, text):
-            said.append(text)
-
-    weights, _ = sweep(ASKED, tmp_path, progress=Listener())
-    assert any("torn row" in line for line in said)
+    listener = Listener()
+    weights, _ = sweep(ASKED, tmp_path, progress=listener)
+    assert any("torn row" in line for line in listener.said)
     assert len(weights) == 1
     found, _ = rows.read_rows(tmp_path / engine.ROWS)
     assert len(found) == len(ASKED)

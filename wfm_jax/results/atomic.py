@@ -38,3 +38,12 @@ def sync(path: str | os.PathLike) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def unused_name(path: pathlib.Path) -> pathlib.Path:
+    """``path``, or with the first number behind it that nothing has."""
+    free, number = path, 1
+    while free.exists():
+        number += 1
+        free = path.with_name(f"{path.name}-{number}")
+    return free

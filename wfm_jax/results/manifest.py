@@ -134,7 +134,7 @@ def _open(path: pathlib.Path, manifest: Manifest, growable: tuple, overwrite: bo
     lock, aside = FolderLock.acquire(path), None
     try:
         if overwrite and (path / MANIFEST).exists():
-            aside = _unused_name(path)
+            aside = _name_aside(path)
             os.rename(path, aside)
             lock.release()
             path.mkdir()
@@ -196,10 +196,6 @@ def _grows(old: str, new: str) -> bool:
     return {canonical_json(item) for item in before} <= {canonical_json(item) for item in after}
 
 
-def _unused_name(path: pathlib.Path) -> pathlib.Path:
+def _name_aside(path: pathlib.Path) -> pathlib.Path:
     stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
-    aside, number = path.with_name(f"{path.name}.old-{stamp}"), 1
-    while aside.exists():
-        number += 1
-        aside = path.with_name(f"{path.name}.old-{stamp}-{number}")
-    return aside
+    return atomic.unused_name(path.with_name(f"{path.name}.old-{stamp}"))

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from wfm_jax.results import checkpoint
+from wfm_jax.results import atomic, checkpoint
+from wfm_jax.results.checkpoint import CheckpointError
 from wfm_jax.sweep import cohort as cohorts
 from wfm_jax.sweep import processes
 from wfm_jax.sweep.cohort import Cohort
@@ -71,6 +72,8 @@ def train_cohort(run: Run, group: Group, start: Start) -> Way:
 def _begin(run: Run, group: Group, start: Start) -> Way:
     members = start.configurations
     width = max(group.width, group.padded(len(members)))
+    if start.saved is not None and run.settings.halving is not None:
+        width = group.padded(max(start.saved["width"], len(members)))  # of the last rung
     cohort = cohorts.gather(
         members, width, group.initial, group.choices, group.stats, group.devices
     )
@@ -99,8 +102,13 @@ def saved_start(run: Run, group: Group) -> Start | None:
         path = run.folder / COHORT
         if not checkpoint.exists(path):
             return None
-        good = checkpoint.last_good(path)
-        return good._asdict()
+        try:
+            return checkpoint.last_good(path)._asdict()
+        except CheckpointError as error:
+            aside = atomic.unused_name(path.with_name(f"{path.name}.damaged"))
+            path.rename(aside)
+            run.say(f"{error}: its cohort begins again, the checkpoint is now {aside}")
+            return None
 
     found = processes.agree(find)
     if found is None or found["metadata"]["group"] != group.name:
@@ -117,6 +125,7 @@ def save(run: Run, group: Group, way: Way) -> None:
     cohort = way.cohort
     metadata = {
         "group": group.name,
+        "width": cohort.width,
         "configurations": [c.columns() for c in cohort.configurations],
         "position": list(cohort.position),
         "diverged_at": list(cohort.diverged_at),

@@ -78,6 +78,7 @@ class Devices(NamedTuple):
             )
             return mapped(*args)
 
+        on_mesh.__name__ = getattr(fn, "__name__", on_mesh.__name__)  # what XLA's log calls it
         return on_mesh
 
 
