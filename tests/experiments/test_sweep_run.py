@@ -1,27 +1,12 @@
 """The sweep from the shell: what it leaves, and that stops and torn rows lose nothing."""
 
-import json
-import os
 import signal
-import subprocess
-import sys
 import time
 
-import jax
 import pytest
 
-from tests import small
-from wfm_jax.model import build, preset
-from wfm_jax.train.model_files import save_teacher
+from tests.experiments import sweep_process
 
-FLAGS = (
-    "--pipelines=none,P-Q,P-Q-KD,Q-P-FT",
-    "--operating_points=4:0.5,2:0.75",
-    "--steps=30",
-    "--chunk_steps=5",
-    "--batch_size=8",
-    "--frames_per_stratum=2",
-)
 TRAIN = (
     "--teacher=train",
     "--model=pico",
@@ -29,55 +14,6 @@ TRAIN = (
     "--teacher_chunk_steps=10",
     "--teacher_batch_size=8",
 )
-NOT_REPEATED = ("wall_s",)
-
-
-@pytest.fixture(scope="module")
-def untrained(tmp_path_factory):
-    """Flags of a teacher that need not be trained."""
-    path = tmp_path_factory.mktemp("teacher") / "pico.safetensors"
-    config = preset("pico")
-    save_teacher(path, config, small.moved(build(config, jax.random.key(0))[1], 0.05), {})
-    return (f"--teacher={path}",)
-
-
-@pytest.fixture(scope="module")
-def start(untrained, tmp_path_factory):
-    """Starts the main in a process of its own; compiled programs are shared through a cache."""
-    environment = {
-        **os.environ,
-        "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("compiled")),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-        "PYTHONUNBUFFERED": "1",
-    }
-
-    def run(workdir, *extra, teacher=untrained):
-        command = [sys.executable, "-m", "experiments.sweep", *FLAGS, f"--workdir={workdir}"]
-        return subprocess.Popen(
-            [*command, *teacher, *extra],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    return run
-
-
-@pytest.fixture(scope="module")
-def finished(start, tmp_path_factory):
-    """A run that nothing disturbed: its folder and what it printed."""
-    workdir = tmp_path_factory.mktemp("runs") / "undisturbed"
-    process = start(workdir)
-    out, _ = process.communicate(timeout=500)
-    assert process.returncode == 0, out
-    return workdir, out
-
-
-def rows(workdir):
-    lines = (workdir / "results.jsonl").read_text().splitlines()
-    return {row["config_id"]: row for row in map(json.loads, lines)}
 
 
 def stop_when(process, marker, signum, timeout_s=300):
@@ -98,7 +34,7 @@ def test_a_run_leaves_rows_tables_a_picture_and_files(finished):
     import pyarrow.parquet
 
     workdir, out = finished
-    found = rows(workdir)
+    found = sweep_process.rows(workdir)
     references = [row for row in found.values() if row["kind"] == "reference"]
     assert [row["pipeline"] for row in references] == ["teacher", "null", "ls", "lmmse", "genie"]
     configurations = [row for row in found.values() if row["kind"] == "configuration"]
@@ -119,7 +55,7 @@ def test_a_run_leaves_rows_tables_a_picture_and_files(finished):
 
 @pytest.mark.slow
 def test_the_null_row_is_the_model_with_all_prunable_weights_zero(finished):
-    found = {row["pipeline"]: row for row in rows(finished[0]).values()}
+    found = {row["pipeline"]: row for row in sweep_process.rows(finished[0]).values()}
     assert found["null"]["sparsity_achieved"] == 1.0
     assert found["null"]["retention"] in (0.0, None)
     assert found["teacher"]["retention"] in (1.0, None)
@@ -139,13 +75,13 @@ def test_the_same_command_again_runs_nothing(finished, start):
 def test_stopped_twice_and_resumed_it_ends_as_if_undisturbed(start, tmp_path):
     """The training of a teacher is a part of it."""
     out, _ = start(tmp_path / "undisturbed", teacher=TRAIN).communicate(timeout=500)
-    expected = rows(tmp_path / "undisturbed")
+    expected = sweep_process.rows(tmp_path / "undisturbed")
     assert len(expected) == 5 + 7, out
     workdir = tmp_path / "stopped"
     code, out = stop_when(start(workdir, teacher=TRAIN), "teacher: 10/40", signal.SIGINT)
     assert code == 130, out
     again = start(workdir, teacher=TRAIN)
-    code, out = stop_when(again, "configurations: 30 to do", signal.SIGTERM)
+    code, out = stop_when(again, "pruning and quantizing", signal.SIGTERM)
     assert code == 75, out
     torn = (workdir / "results.jsonl").read_bytes()
     (workdir / "results.jsonl").write_bytes(torn + b'{"config_id":"torn')
@@ -153,13 +89,7 @@ def test_stopped_twice_and_resumed_it_ends_as_if_undisturbed(start, tmp_path):
     out, _ = process.communicate(timeout=300)
     assert process.returncode == 0, out
     assert "torn row" in out
-    found = rows(workdir)
-    assert set(found) == set(expected)
-    for identity, row in expected.items():
-        for column, value in row.items():
-            if column not in NOT_REPEATED:
-                close = pytest.approx(value, rel=1e-6) if isinstance(value, float) else value
-                assert found[identity][column] == close, column
+    sweep_process.same_rows(sweep_process.rows(workdir), expected)
 
 
 @pytest.mark.slow

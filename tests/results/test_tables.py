@@ -120,3 +120,19 @@ def test_ways_that_differ_are_a_column_and_those_shared_a_line():
     assert "how" in lines[1].split()
     assert sorted("wanda" in line for line in lines[3:]) == [False, False, True]
     assert all("heads" not in line for line in lines[:-1])
+
+
+def test_who_dropped_out_is_counted_and_not_listed(capsys):
+    from rich.console import Console
+
+    ok = {"kind": "configuration", "pipeline": "P-Q-KD", "status": "ok", "size_bytes": 1000}
+    rows = [
+        ok | {"retention": 0.9, "learning_rate": 1e-3, "temperature": 2.0, "alpha": 0.9},
+        ok | {"retention": 0.8, "learning_rate": 3e-3, "temperature": 4.0, "alpha": 0.5},
+        ok | {"status": "dropped", "pipeline": "Q-P-KD"},
+    ]
+    print_table(rows, Console(width=100))
+    shown = capsys.readouterr().out
+    assert "Q-P-KD" not in shown
+    assert "Dropped by successive halving: 1." in shown
+    assert "T4" in shown

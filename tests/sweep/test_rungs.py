@@ -88,7 +88,7 @@ def test_a_stop_at_a_rung_changes_nothing(finished, teacher, how, tmp_path):
 
 def test_one_after_the_other_there_is_one_program(teacher, settings, tmp_path):
     how = dataclasses.replace(settings, halving=RULE, strategy="map")
-    assert small_sweep.LINK == teacher.config.link
+    assert teacher.config.link == small_sweep.LINK
     assert engine.run_sweep(ASKED, teacher, how, Rungs(), tmp_path) == {"same": 1}
     status = [r["status"] for r in rows.read_rows(tmp_path / engine.ROWS)[0]]
     assert (status.count("ok"), status.count("dropped")) == (8, 12)

@@ -19,6 +19,7 @@ import shutil
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from wfm_jax.results import atomic, leaves
@@ -214,23 +215,32 @@ def _file_digests(folder: pathlib.Path) -> dict[str, str]:
 def _orbax_save(folder: pathlib.Path, arrays: dict[str, np.ndarray]) -> None:
     if not arrays:  # Orbax refuses an empty tree
         return
-    import orbax.checkpoint as ocp
-
-    with _quiet(), ocp.PyTreeCheckpointer() as checkpointer:
+    with _quiet(), _checkpointer() as checkpointer:
         checkpointer.save(folder, arrays)
 
 
 def _orbax_restore(folder: pathlib.Path) -> dict[str, np.ndarray]:
     if not folder.exists():
         return {}
-    import orbax.checkpoint as ocp
-
     try:
-        with _quiet(), ocp.PyTreeCheckpointer() as checkpointer:
+        with _quiet(), _checkpointer() as checkpointer:
             return dict(checkpointer.restore(folder))
     except Exception as error:
         line = str(error).split("\n", 1)[0]
         raise CheckpointError(f"{folder.parent.parent} cannot be read by Orbax: {line}") from error
+
+
+def _checkpointer() -> Any:
+    """Orbax for this process alone: in a run of several it would wait for the others."""
+    import orbax.checkpoint as ocp
+
+    options, own = ocp.options.MultiprocessingOptions(), jax.process_index()
+    if jax.process_count() > 1:
+        options = ocp.options.MultiprocessingOptions(
+            primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"process_{own}"
+        )
+    handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=options)
+    return ocp.Checkpointer(handler, multiprocessing_options=options)
 
 
 @contextlib.contextmanager

@@ -29,6 +29,13 @@ _STAGE_OF = {
         ("rounding", "quant_format", "bound", "scale", "group_size", "allocation"), "Q"
     ),
     **dict.fromkeys(("feature_weight", "relation_weight", "attention_weight"), "KD"),
+    **dict.fromkeys(("temperature", "alpha"), "KD"),
+    "learning_rate": None,  # of every training stage; there is none where nothing trains
+}
+_NUMBERS = {  # the word for a number, and the usual number
+    "temperature": ("T", 2.0),
+    "alpha": ("alpha ", 0.9),
+    "learning_rate": ("lr ", 1e-3),
 }
 DASH = "–"  # noqa: RUF001
 
@@ -75,18 +82,27 @@ def ways(row: Row) -> list[str]:
 def shared_ways(rows: Iterable[Row]) -> list[str]:
     """The ways of all configurations that could have others."""
     rows, shared = configurations(rows), []
-    for column, stage in _STAGE_OF.items():
-        found = {_way(row, column) for row in rows if stage in stages(row)}
+    for column in _STAGE_OF:
+        found = {_way(row, column) for row in rows if _reads(row, column)}
         shared += found if len(found) == 1 else ()
     return [word for word in shared if word]
+
+
+def _reads(row: Row, column: str) -> bool:
+    """Whether the row's pipeline has the stage that a setting is of."""
+    stage = _STAGE_OF[column]
+    return stage in stages(row) if stage else row.get(column) is not None
 
 
 def _way(row: Row, column: str) -> str:
     """The word for a setting that is not as usual; empty where it is, or is none of this row's."""
     value = row.get(column)
-    if value is None or _STAGE_OF[column] not in stages(row):
+    if value is None or not _reads(row, column):
         return ""
     match column:
+        case "temperature" | "alpha" | "learning_rate":
+            word, usual = _NUMBERS[column]
+            return "" if value == usual else f"{word}{value:.3g}"
         case "scale":
             return "learned" if value == "learned" else ""
         case "group_size":
@@ -142,6 +158,11 @@ def is_reference(row: Row) -> bool:
 def diverged(row: Row) -> bool:
     """Whether the configuration was given up; its scores mean nothing."""
     return row.get("status") == "diverged"
+
+
+def dropped(row: Row) -> bool:
+    """Whether successive halving dropped it on the way; it has no scores."""
+    return row.get("status") == "dropped"
 
 
 def configurations(rows: Iterable[Row]) -> list[Row]:

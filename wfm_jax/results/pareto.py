@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from wfm_jax.results.naming import Row, configurations, diverged, numbers, quality_column
+from wfm_jax.results.naming import Row, configurations, diverged, dropped, numbers, quality_column
 
 
 def pareto_ranks(size_bytes: ArrayLike, quality: ArrayLike) -> np.ndarray:
@@ -38,8 +38,8 @@ def pareto_ranks(size_bytes: ArrayLike, quality: ArrayLike) -> np.ndarray:
 
 
 def ranked(rows: Sequence[Row]) -> list[tuple[int, Row]]:
-    """The configurations among ``rows`` with their ranks, by rank, then by size."""
-    candidates = configurations(rows)
+    """The configurations that came to their end with their ranks, by rank, then by size."""
+    candidates = [row for row in configurations(rows) if not dropped(row)]
     quality = numbers(candidates, quality_column(rows))
     quality[[diverged(row) for row in candidates]] = np.nan
     size = numbers(candidates, "size_bytes")

@@ -70,13 +70,13 @@ def pareto_picture(rows: Sequence[Row], path: str | os.PathLike) -> None:
 
     Left: retention (GMI where no row has it); right, if known: SNR loss, upside down, so that
     better is up in both. Bars are 95 % intervals; scores worse than the axis lie on its edge.
-    Diverged configurations, and those without size or score, are left out.
+    Configurations that diverged or dropped out, and those without size or score, are left out.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     first = _RETENTION if naming.quality_column(rows) == "retention" else _GMI
-    drawn = [row for row in naming.configurations(rows) if not naming.diverged(row)]
+    drawn = [row for row in naming.configurations(rows) if row.get("status", "ok") == "ok"]
     panels = [first]
     if np.isfinite(numbers(drawn, "snr_loss_db")).any():
         panels.append(_SNR_LOSS)

@@ -54,6 +54,8 @@ def print_table(rows: Sequence[Row], console: Any = None) -> None:
         style = "red" if naming.diverged(row) else "bold" if rank == 1 else None
         table.add_row(*(field.text(row) for field in fields), mark, style=style)
     console.print(table)
+    if n_dropped := sum(map(naming.dropped, rows)):
+        console.print(f"Dropped by successive halving: {n_dropped}.", style="dim", highlight=False)
     if shared := naming.shared_ways(rows):
         console.print(
             f"Everywhere: {', '.join(shared)}", style="dim", markup=False, highlight=False
