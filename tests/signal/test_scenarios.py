@@ -64,7 +64,7 @@ def test_round_trip_through_json(scenario):
 def test_a_copy_can_be_changed():
     for scenario in SCENARIOS.values():
         faster = dataclasses.replace(scenario, speed_range_m_s=(10.0, 10.0))
-        drawn = faster.draw(key=jax.random.key(0), batch_size=4)
+        drawn = faster.draw(key=jax.random.key(0), batch_size=N)
         np.testing.assert_allclose(drawn.doppler_hz, 10 * scenario.carrier_hz / 299_792_458, 1e-6)
 
 
