@@ -1,6 +1,8 @@
 """Rows survive kills and keep their schema."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pyarrow.parquet
@@ -123,3 +125,28 @@ def test_config_id_is_of_the_setting_and_not_of_its_spelling():
     assert json.loads(f'"{one}"') == one
     with pytest.raises(ValueError, match="finite"):
         rows.config_id({"alpha": float("nan")})
+
+
+def test_a_disk_that_fills_up_leaves_no_half_row(tmp_path):
+    """In a process whose files may not grow beyond two rows and a half."""
+    path = tmp_path / "rows.jsonl"
+    program = f"""
+import resource
+from wfm_jax.results import rows
+rows.append_row({str(path)!r}, {{"config_id": "0"}})
+length = len(open({str(path)!r}, "rb").read())
+resource.setrlimit(resource.RLIMIT_FSIZE, (5 * length // 2, resource.RLIM_INFINITY))
+for i in range(1, 4):
+    try:
+        rows.append_row({str(path)!r}, {{"config_id": str(i)}})
+    except OSError as error:
+        print(i, error.strerror)
+        break
+"""
+    told = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert told.stdout == "2 File too large\n"
+    found, repaired = rows.read_rows(path)
+    assert [row["config_id"] for row in found] == ["0", "1"]
+    assert repaired is None

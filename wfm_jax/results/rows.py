@@ -139,8 +139,8 @@ def append_rows(
 ) -> None:
     """Adds lines to ``path`` in one write and returns when they are on disk.
 
-    Raises ValueError as ``complete_row`` does, and when the file ends in a torn row (``read_rows``
-    repairs it); the file is then as it was.
+    Raises OSError where they cannot be written (a full disk), ValueError as ``complete_row`` does,
+    and when the file ends in a torn row (``read_rows`` repairs it); the file is then as it was.
     """
     lines = [
         json.dumps(complete_row(row, columns), separators=(",", ":"), allow_nan=False) + "\n"
@@ -151,8 +151,14 @@ def append_rows(
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":
                 raise ValueError(f"{path} ends in a torn row: read_rows repairs it")
-        file.write("".join(lines).encode())
-        os.fsync(file.fileno())
+        before, rest = file.seek(0, os.SEEK_END), memoryview("".join(lines).encode())
+        try:
+            while rest:
+                rest = rest[file.write(rest) :]
+            os.fsync(file.fileno())
+        except OSError:  # a full disk: half a row helps nobody
+            file.truncate(before)
+            raise
 
 
 def read_rows(

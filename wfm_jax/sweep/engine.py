@@ -12,9 +12,11 @@ import pathlib
 import shutil
 import time
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from wfm_jax.results import rows
 from wfm_jax.results.progress import Progress, Silent
+from wfm_jax.results.room import check_room
 from wfm_jax.sweep import plan, processes
 from wfm_jax.sweep.architecture import rebuilt_groups
 from wfm_jax.sweep.cohort_run import saved_start, train_cohort
@@ -31,6 +33,7 @@ from wfm_jax.train.model_files import Teacher
 
 __all__ = ["COHORT", "ROWS", "Group", "run_sweep"]
 
+_SCORES_BYTES = 200e3
 _PROGRAMS = 3  # of a group: its training, its P and Q, and its scores
 
 
@@ -90,6 +93,7 @@ def run_sweep(
     # All of them first: what does not fit an architecture is said before anything runs.
     ids = {c.config_id for c in missing}
     groups = list(_groups(asked, ids, teacher, settings))
+    processes.agree(lambda: check_room(folder, _bytes_to_write(groups, len(missing))))
     if missing and processes.is_first():
         progress.start("sweep", len(missing))
     todo = [(group, list(_starts(run, group, members, ids))) for group, members in groups]
@@ -137,6 +141,15 @@ def _groups(
         if any(c.config_id in missing for c in rebuilt):
             for group in rebuilt_groups(name, teacher, rebuilt, settings):
                 yield group, list(group.members)
+
+
+def _bytes_to_write(groups: Sequence[tuple[Group, Any]], n_rows: int) -> float:
+    """Three checkpoints of the largest cohort, and of every row its model and its frame scores."""
+    if not groups:
+        return 0.0
+    largest = max(group.cohort_bytes for group, _ in groups)
+    of_params = max(group.cohort_bytes / group.width for group, _ in groups) / 4
+    return 3.0 * largest + n_rows * (of_params + _SCORES_BYTES)
 
 
 def _starts(

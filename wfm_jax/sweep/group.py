@@ -10,7 +10,7 @@ import jax
 
 from wfm_jax import compress
 from wfm_jax.model import Batch, ModelConfig, build, sample_batch, smaller, start_smaller
-from wfm_jax.sweep import compression
+from wfm_jax.sweep import cohort, compression
 from wfm_jax.sweep.configuration import Configuration
 from wfm_jax.sweep.devices import Devices
 from wfm_jax.sweep.programs import Like, Programs
@@ -88,6 +88,12 @@ class Group:
         """The width of ``n`` configurations: in eights, and the same number on each device."""
         step = math.lcm(_EIGHTS, self.devices.n)
         return -(-n // step) * step
+
+    @property
+    def cohort_bytes(self) -> int:
+        """What a cohort's students take, in memory and on disk."""
+        students, _ = cohort.blueprint(self._copied, self.width, self.choices, self.devices)
+        return sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(students))
 
     def train(
         self,
