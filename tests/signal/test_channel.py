@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from scipy import special
 
+from tests import optimized
 from wfm_jax.signal import channel, fading, link, mixed_qam, ofdm, profiles
 from wfm_jax.signal.factory import FactoryHall
 from wfm_jax.signal.tapped_delay_line import RAYLEIGH, TDL_D, TappedDelayLine
@@ -108,13 +109,13 @@ def test_filter_is_true_to_56_db_at_every_delay_and_frequency_of_the_band():
     delays_s = SAMPLE_S * np.linspace(3, 4, 41, dtype=np.float32)[:, None]
 
     def worst_db(half_width, band):
-        taps = channel.sample_taps(
-            np.ones((41, 1, 1), np.complex64),
-            delays_s,
+        sample = functools.partial(
+            channel.sample_taps,
             sample_s=SAMPLE_S,
             n_taps=5 + 2 * half_width,
             half_width=half_width,
         )
+        taps = jax.jit(sample)(np.ones((41, 1, 1), np.complex64), delays_s)
         turns = np.linspace(-band / 2, band / 2, 97)
         steering = np.exp(-2j * np.pi * np.outer(np.arange(taps.shape[-1]) - half_width, turns))
         got = np.asarray(taps, np.complex128)[:, 0] @ steering
@@ -138,24 +139,30 @@ def test_taps_of_a_link_are_the_rays_of_its_draw(fractional_timing):
         fractional_timing=fractional_timing,
     )
     batch = 64
-    draw = link.draw_links(config, key=jax.random.key(0), batch_size=batch)
-    taps = jax.jit(functools.partial(link.draw_taps, config))(draw, key=jax.random.key(1))
-    assert taps.shape == (batch, config.n_symbols, config.n_taps)
-    got = ofdm.tap_response(taps, config.n_subcarriers, config.n_fft)
-    prop = draw.propagation
-    times_s = config.symbol_s * np.arange(config.n_symbols)
-    gains = fading.ray_gains(
-        jax.random.key(1),
-        prop.profile,
-        prop.doppler_hz,
-        prop.arrival_rad,
-        times_s,
-        n_sinusoids=config.n_sinusoids,
-    )
-    late_s = config.sample_s * (draw.timing_offset[:, None] + config.n_filter)
-    expected = channel.frequency_response(
-        gains, prop.profile.delays_s + late_s, config.frequencies_hz
-    )
+
+    @jax.jit
+    def responses(key_draw, key):
+        draw = link.draw_links(config, key=key_draw, batch_size=batch)
+        taps = link.draw_taps(config, draw, key=key)
+        assert taps.shape == (batch, config.n_symbols, config.n_taps)
+        prop = draw.propagation
+        times_s = config.symbol_s * np.arange(config.n_symbols)
+        gains = fading.ray_gains(
+            key,
+            prop.profile,
+            prop.doppler_hz,
+            prop.arrival_rad,
+            times_s,
+            n_sinusoids=config.n_sinusoids,
+        )
+        late_s = config.sample_s * (draw.timing_offset[:, None] + config.n_filter)
+        delays_s = prop.profile.delays_s + late_s
+        return (
+            ofdm.tap_response(taps, config.n_subcarriers, config.n_fft),
+            channel.frequency_response(gains, delays_s, config.frequencies_hz),
+        )
+
+    got, expected = responses(jax.random.key(0), jax.random.key(1))
     assert difference_db(got, expected) < -66
 
 
@@ -252,22 +259,19 @@ def test_interference_power_grows_as_the_prefix_shrinks():
     assert np.all(np.diff(expected) > 0)
 
 
-def residual(config, doppler_hz, batch, snr_db=150.0):
+@functools.partial(optimized.jit, static_argnums=(0, 2))
+def residual(config, doppler_hz, batch):
     """Power of what a noiseless grid has beyond label times symbols, per frame and symbol."""
-
-    def send(key):
-        key_draw, key_send = jax.random.split(key)
-        draw = link.draw_links(config, key=key_draw, batch_size=batch)
-        draw = draw._replace(
-            snr_db=jnp.full(batch, snr_db),
-            propagation=draw.propagation._replace(doppler_hz=jnp.full(batch, doppler_hz)),
-        )
-        frame = link.transmit(config, draw, key=key_send)
-        symbols = mixed_qam.modulate(frame.bits, frame.modulation, config.bits_per_symbol)
-        sent = ofdm.place(symbols, config.pilots, config.pilot_mask)
-        return jnp.mean(jnp.square(jnp.abs(frame.grid - frame.channel * sent)), axis=-1)
-
-    return np.asarray(jax.jit(send)(jax.random.key(9)))
+    key_draw, key_send = jax.random.split(jax.random.key(9))
+    draw = link.draw_links(config, key=key_draw, batch_size=batch)
+    draw = draw._replace(
+        snr_db=jnp.full(batch, 150.0),
+        propagation=draw.propagation._replace(doppler_hz=jnp.full(batch, doppler_hz)),
+    )
+    frame = link.transmit(config, draw, key=key_send)
+    symbols = mixed_qam.modulate(frame.bits, frame.modulation, config.bits_per_symbol)
+    sent = ofdm.place(symbols, config.pilots, config.pilot_mask)
+    return jnp.mean(jnp.square(jnp.abs(frame.grid - frame.channel * sent)), axis=-1)
 
 
 def test_a_link_with_a_short_prefix_interferes_as_its_profile_says():
@@ -281,7 +285,7 @@ def test_a_link_with_a_short_prefix_interferes_as_its_profile_says():
             max_timing_offset=0,
             scenario=hall,
         )
-    measured = residual(config, 0.0, 4096)
+    measured = np.asarray(residual(config, 0.0, 4096))
     powers = np.exp(-50e-9 * np.arange(8) / 100e-9)
     late = np.maximum(np.arange(8) - 2, 0)
     expected = 2 * np.sum(late * powers / powers.sum()) / 32
@@ -322,7 +326,7 @@ def test_fading_within_symbols_leaks_between_subcarriers_as_jakes_says(within):
     )
     for turns in (0.05, 0.2, 0.6) if within else (0.2,):
         doppler_hz = turns * config.sample_rate_hz / config.n_fft
-        measured = residual(config, doppler_hz, 8192)
+        measured = np.asarray(residual(config, doppler_hz, 8192))
         if not within:
             assert measured.max() < 1e-9
             return

@@ -11,13 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests import optimized
 from wfm_jax.signal import link, mixed_qam, qam, receivers, theory
 from wfm_jax.signal.factory import FACTORY_HALL
 from wfm_jax.signal.tapped_delay_line import TDL_D
 
 LOS = dataclasses.replace(FACTORY_HALL, rayleigh_fraction=0.0)
 ON_TIME = link.LinkConfig(max_timing_offset=0, scenario=LOS)
-STILL = dataclasses.replace(FACTORY_HALL, speed_range_m_s=(0.0, 0.0))
+STILL = link.LinkConfig(
+    max_timing_offset=0, scenario=dataclasses.replace(FACTORY_HALL, speed_range_m_s=(0.0, 0.0))
+)
 BATCH = 1024
 BARE = np.ones((BATCH, 32), np.complex64)
 
@@ -42,6 +45,7 @@ def received(config, key, snr_db, modulation):
     return draw, link.transmit(config, draw, key=key_send)
 
 
+draw_links = jax.jit(link.draw_links, static_argnames=("config", "batch_size"))
 true_covariance = jax.jit(receivers.true_covariance, static_argnums=0)
 align = jax.jit(receivers.align_timing, static_argnums=0)
 demap = jax.jit(receivers.demap, static_argnums=0, static_argnames="method")
@@ -81,7 +85,7 @@ def estimates(config, draw, frame):
 def test_true_covariance_is_the_mean_over_fades(config):
     """Three drawn links faded 4,096 times behind one ramp: every entry of E h h^H within 5 standard
     errors, edges of the band included."""
-    draw = link.draw_links(config, key=jax.random.key(1), batch_size=3)
+    draw = draw_links(config, key=jax.random.key(1), batch_size=3)
     turns = np.outer([0.3, -0.1, 0.02], np.arange(32))
     ramp = np.exp(2j * np.pi * turns).astype(np.complex64)
     got = np.asarray(true_covariance(config, draw, ramp))
@@ -93,8 +97,11 @@ def test_true_covariance_is_the_mean_over_fades(config):
         frame = link.transmit(config, draw, key=key)
         return frame.channel[:, 0] * ramp
 
-    h = jax.lax.map(jax.jit(fade), jax.random.split(jax.random.key(2), 4096), batch_size=256)
-    h = np.asarray(h, np.complex128)
+    @optimized.jit
+    def fades(keys):
+        return jax.lax.map(fade, keys, batch_size=256)
+
+    h = np.asarray(fades(jax.random.split(jax.random.key(2), 4096)), np.complex128)
     for i in range(3):
         for j in (0, 5, 31):
             product = h[:, i] * h[:, i, j, None].conj()
@@ -106,7 +113,7 @@ def test_true_covariance_is_the_mean_over_fades(config):
 
 def test_true_covariance_of_one_ray_is_its_phase_slope():
     config = link.LinkConfig(max_timing_offset=5, scenario=dataclasses.replace(LOS, n_rays=1))
-    draw = link.draw_links(config, key=jax.random.key(0), batch_size=4)
+    draw = draw_links(config, key=jax.random.key(0), batch_size=4)
     slope = np.exp(-2j * np.pi * np.outer(draw.timing_offset, np.arange(32)) / 32)
     got = true_covariance(config, draw, slope.conj().astype(np.complex64))
     np.testing.assert_allclose(got, np.ones((4, 32, 32)), atol=2e-5)
@@ -159,11 +166,10 @@ def test_one_covariance_for_all_is_the_same_covariance_for_each():
 @pytest.fixture(scope="module", params=[0.0, 10.0, 20.0, 30.0])
 def errors(request):
     """Mean squared error measured and predicted, per frame, of 2,048 still frames at an SNR."""
-    config = link.LinkConfig(max_timing_offset=0, scenario=STILL)
     measured, predicted = {}, {}
     for seed in range(2):
-        draw, frame = received(config, jax.random.key(seed), request.param, 0)
-        for name, e in estimates(config, draw, frame).items():
+        draw, frame = received(STILL, jax.random.key(seed), request.param, 0)
+        for name, e in estimates(STILL, draw, frame).items():
             measured.setdefault(name, []).extend(power(e.channel - frame.channel))
             predicted.setdefault(name, []).extend(np.asarray(e.error_variance).mean((1, 2)))
     return tuple({k: np.array(v, np.float64) for k, v in x.items()} for x in (measured, predicted))
@@ -243,11 +249,11 @@ def test_a_link_of_one_constellation_has_both_demappers(method):
 
 
 def test_unknown_or_unfit_methods_are_refused():
-    _, frame = received(ON_TIME, jax.random.key(8), 15.0, 0)
+    _, frame = received(STILL, jax.random.key(8), 15.0, 0)
     genie = receivers.estimate_genie(frame, jnp.asarray(BARE))
     for method, message in (("maxlog", "one constellation"), ("hard", "method must be")):
         with pytest.raises(ValueError, match=message):
-            receivers.demap(ON_TIME, frame.grid, genie, frame.n0, frame.modulation, method=method)
+            receivers.demap(STILL, frame.grid, genie, frame.n0, frame.modulation, method=method)
 
 
 def test_time_weights():
@@ -264,18 +270,18 @@ def test_time_weights():
 
 @pytest.mark.parametrize("weights", [np.ones((8, 2)), np.full((7, 2), 0.5), np.full((8, 1), 1.0)])
 def test_unfit_time_weights_are_refused(weights):
-    _, frame = received(ON_TIME, jax.random.key(8), 15.0, 0)
+    _, frame = received(STILL, jax.random.key(8), 15.0, 0)
     for estimator in (receivers.estimate_ls, receivers.estimate_lmmse):
         with pytest.raises(ValueError, match="time_weights"):
-            estimator(ON_TIME, frame.csi, frame.n0, jnp.eye(32, dtype=jnp.complex64), weights)
+            estimator(STILL, frame.csi, frame.n0, jnp.eye(32, dtype=jnp.complex64), weights)
 
 
 def test_unfit_covariances_are_refused():
-    _, frame = received(ON_TIME, jax.random.key(8), 15.0, 0)
+    _, frame = received(STILL, jax.random.key(8), 15.0, 0)
     for estimator in (receivers.estimate_ls, receivers.estimate_lmmse):
         for shape in ((16, 16), (3, 32, 32), (32,)):
             with pytest.raises(ValueError, match="covariance must have shape"):
-                estimator(ON_TIME, frame.csi, frame.n0, jnp.zeros(shape, jnp.complex64))
+                estimator(STILL, frame.csi, frame.n0, jnp.zeros(shape, jnp.complex64))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
@@ -288,19 +294,18 @@ def over_time(config, name, interpolate, csi, n0, covariance):
 def test_interpolation_over_time_costs_only_noise_where_nothing_moves(name):
     """Both predict their errors, symbol by symbol, within 5 standard errors; averaging is better by
     what they predict. Where a pilot symbol is held, no pilot helps but its own."""
-    config = link.LinkConfig(max_timing_offset=0, scenario=STILL)
-    draw, frame = received(config, jax.random.key(11), 10.0, 0)
-    own = true_covariance(config, draw, BARE)
+    draw, frame = received(STILL, jax.random.key(11), 10.0, 0)
+    own = true_covariance(STILL, draw, BARE)
     errors = []
     for interpolate in (False, True):
-        e = over_time(config, name, interpolate, frame.csi, frame.n0, own)
+        e = over_time(STILL, name, interpolate, frame.csi, frame.n0, own)
         measured = power(e.channel - frame.channel, axis=2)
         predicted = np.asarray(e.error_variance, np.float64).mean(axis=2)
         assert np.abs(z_score(measured - predicted)).max() < 5
         errors.append(predicted.mean(axis=0))
     assert np.all(errors[0] < errors[1])
     if name == "ls":
-        extra = np.sum(receivers.interpolate_over_time(config) ** 2, axis=1) - 0.5
+        extra = np.sum(receivers.interpolate_over_time(STILL) ** 2, axis=1) - 0.5
         # At pilots; between two of them a line halves the noise, half a subcarrier's mean is 3/4.
         at_pilots = np.asarray(e.error_variance)[:, :, ::2].mean((0, 2))
         np.testing.assert_allclose(at_pilots, 0.1 * (extra + 0.5), rtol=1e-3)

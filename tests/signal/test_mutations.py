@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from scipy import optimize
 
+from tests import optimized
 from wfm_jax.signal import fading, link, noise, qam, theory
 from wfm_jax.signal.tapped_delay_line import RICIAN, TappedDelayLine
 
@@ -54,7 +55,7 @@ def z_scores(scenario, orders):
 
         keys = jax.random.split(jax.random.key(m), N_CHUNKS)
         mean, square = np.asarray(
-            jax.jit(lambda k, c=chunk: jax.lax.scan(c, jnp.zeros(2), k)[0])(keys)
+            optimized.jit(lambda k, c=chunk: jax.lax.scan(c, jnp.zeros(2), k)[0])(keys)
         )
         error = np.sqrt((square - mean**2) / (N_FRAMES * N_CHUNKS))
         assert error / RATE < 0.01

@@ -149,12 +149,12 @@ def test_positive_llr_means_bit_one():
 @pytest.mark.parametrize("m", ORDERS)
 def test_sigmoid_of_llr_is_calibrated(m):
     """Among bits of probability p, p are one: z-scores of the errors in ten bins."""
-    key_bits, key_noise = jax.random.split(jax.random.key(m))
-    bits = jax.random.bernoulli(key_bits, 0.5, (20_000, m))
-    n0 = 10 ** (-(3 * m - 4) / 10)
-    noise = jax.random.normal(key_noise, bits.shape[:1], jnp.complex64) * n0**0.5
-    p = np.asarray(jax.nn.sigmoid(qam.demap(qam.modulate(bits) + noise, n0, m)), np.float64)
-    excess = np.asarray(bits) - p
+    rng, n, n0 = np.random.default_rng(m), 20_000, 10 ** (-(3 * m - 4) / 10)
+    bits = rng.integers(0, 2, (n, m))
+    noise = np.sqrt(n0 / 2) * (rng.standard_normal(n) + 1j * rng.standard_normal(n))
+    symbols = np.asarray(jax.jit(qam.modulate)(bits))
+    p = special.expit(np.asarray(qam.demap(symbols + noise, n0, m), np.float64))
+    excess = bits - p
     which = np.minimum((10 * p).astype(int), 9)
     for i in range(10):
         inside = which == i
@@ -196,7 +196,7 @@ def test_transforms_agree(m):
 
 
 @pytest.mark.parametrize("method", ["exact", "maxlog"])
-@pytest.mark.parametrize("m", [4, 8])
+@pytest.mark.parametrize("m", [4, 6])
 def test_gradient_is_finite_at_high_snr_and_on_ties(m, method):
     y = jnp.asarray(np.concatenate([received(m, 1e-4, n=50), ties(m, 1e-4, n=50)]))
 
@@ -210,7 +210,7 @@ def test_gradient_is_finite_at_high_snr_and_on_ties(m, method):
 def test_gradient_with_respect_to_the_noise_is_that_of_brute_force():
     m, step = 4, 1e-6
     y = received(m, 0.05, n=20)
-    slope = jax.grad(lambda n0: jnp.sum(qam.demap(jnp.asarray(y), n0, m)))(0.05)
+    slope = jax.jit(jax.grad(lambda n0: jnp.sum(qam.demap(y, n0, m))))(0.05)
     high, low = (
         brute_force_llrs(y, 0.05 + d, float64_points(m), all_bits(m), "exact").sum()
         for d in (step, -step)
@@ -226,7 +226,7 @@ def test_gradient_is_finite_and_that_of_brute_force(m):
     def real_slope(y_real):
         return jnp.sum(qam.demap(jax.lax.complex(y_real, jnp.asarray(y.imag)), 0.05, m))
 
-    slope = jax.grad(real_slope)(jnp.asarray(y.real))
+    slope = jax.jit(jax.grad(real_slope))(y.real)
     step = 1e-6
     high, low = (
         brute_force_llrs(y.astype(np.complex128) + d, 0.05, points, bits, "exact").sum(1)
