@@ -33,6 +33,7 @@ def test_each_kind_keeps_its_pace(forecast, clock):
     forecast.expect("measure", 10)
     work(forecast, clock, "train", 20, 40.0)
     assert forecast.left_s is None  # nothing was measured yet
+    assert forecast.share == pytest.approx(40 / (2 * 200))
     work(forecast, clock, "measure", 1, 5.0)
     assert forecast.left_s == pytest.approx(80 * 2.0 + 9 * 5.0)
     assert forecast.share == pytest.approx(45 / (45 + 205))

@@ -11,6 +11,7 @@ first. Nothing is pickled.
 
 import contextlib
 import hashlib
+import itertools
 import json
 import logging
 import os
@@ -25,6 +26,7 @@ import numpy as np
 from wfm_jax.results import atomic, leaves
 from wfm_jax.results.identity import plain
 
+_SAVES = itertools.count()
 _ARRAYS, _SIDECAR, _FORMAT = "arrays", "sidecar.json", 1
 
 
@@ -237,7 +239,9 @@ def _checkpointer() -> Any:
     options, own = ocp.options.MultiprocessingOptions(), jax.process_index()
     if jax.process_count() > 1:
         options = ocp.options.MultiprocessingOptions(
-            primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"process_{own}"
+            primary_host=own,
+            active_processes={own},
+            barrier_sync_key_prefix=f"process_{own}_{next(_SAVES)}",  # Orbax waits for old keys
         )
     handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=options)
     return ocp.Checkpointer(handler, multiprocessing_options=options)

@@ -54,12 +54,16 @@ class Forecast:
 
     @property
     def share(self) -> float:
-        """Of the work, by the time it takes as far as is known, 0 to 1."""
+        """Of the work, by the time it takes, 0 to 1; a kind without a pace counts as the mean of
+        the others."""
         spent = left = 0.0
+        known = unknown = 0
         for kind, units in self._left.items():
             pace = self.pace_s(kind)
+            known, unknown = known + (pace is not None), unknown + (pace is None and units > 0)
             spent += self._spent_s.get(kind, 0.0)
             left += units * (pace or 0.0)
+        left += unknown * (spent + left) / known if known else 0.0
         return spent / (spent + left) if spent + left else 0.0
 
 

@@ -94,7 +94,12 @@ def fit(
     if checkpoint.exists(folder):
         # As NumPy: arrays tied to a device would make another program of the same steps.
         like = jax.tree.map(np.asarray, training)
-        training = checkpoint.restore(folder, like, config_hash=identity)
+        good = checkpoint.last_good(folder)
+        if good.damage:
+            progress.say(f"{good.damage}: going on from the one before")
+        training = checkpoint.restore(
+            folder, like, config_hash=identity, generation=good.generation
+        )
     done, saved = int(training.step), time.monotonic()
     chunk = make_chunk(how, loss_of, stream)
     progress.start(how.title, how.steps, done)
