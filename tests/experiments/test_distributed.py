@@ -87,3 +87,9 @@ def test_what_cannot_be_is_one_line(start, tmp_path, flags, told):
     assert process.returncode == 2
     assert len(re.findall(r"\S.*\n?", out)) <= 2
     assert told in out
+
+
+def test_more_processes_than_configurations_is_one_line(two):
+    codes, said = two("--pipelines=none")
+    assert codes == [2, 2]
+    assert all("2 processes for 1 configuration: start at most 1" in text for text in said)

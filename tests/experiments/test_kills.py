@@ -15,7 +15,7 @@ from tests.experiments import sweep_process
 
 pytestmark = pytest.mark.slow
 
-KILLS = int(os.environ.get("KILLS", "5"))
+KILLS = int(os.environ.get("KILLS", "3"))
 SEED = int(os.environ.get("KILLS_SEED", "0"))
 EVERY_CHUNK = "--save_every_s=0"
 

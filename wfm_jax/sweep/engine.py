@@ -31,7 +31,7 @@ from wfm_jax.sweep.settings import SweepSettings
 from wfm_jax.train.interrupt import StopRequest
 from wfm_jax.train.model_files import Teacher
 
-__all__ = ["COHORT", "ROWS", "Group", "run_sweep"]
+__all__ = ["COHORT", "ROWS", "Group", "check_machine", "run_sweep"]
 
 _SCORES_BYTES = 200e3
 _PROGRAMS = 3  # of a group: its training, its P and Q, and its scores
@@ -68,8 +68,7 @@ def run_sweep(
     folder = pathlib.Path(folder)
     progress, stop = progress or Silent(), stop or StopRequest()
     asked = distinct(list(configurations))
-    if len(asked) < processes.count():
-        raise ValueError(f"{processes.count()} processes for {len(asked)} configurations: fewer")
+    check_machine(asked, settings)
     done = processes.agree(lambda: _repair(folder, progress))
     if references := examiner.references(set(done)):
         processes.agree(lambda: rows.append_rows(folder / ROWS, references))
@@ -106,6 +105,16 @@ def run_sweep(
             for start in starts:
                 _run_cohort(run, group, start)
     return {group.name: group.n_compiles for group, _ in todo}
+
+
+def check_machine(configurations: Sequence[Configuration], settings: SweepSettings) -> None:
+    """Raises ValueError, one line, for devices that are not there, or more processes than work."""
+    Devices.take(settings.n_devices)
+    n = len(distinct(list(configurations)))
+    if 0 < n < processes.count():
+        raise ValueError(
+            f"{processes.count()} processes for {n} configuration{'s' * (n != 1)}: start at most {n}"
+        )
 
 
 def _run_cohort(run: Run, group: Group, start: Start) -> None:

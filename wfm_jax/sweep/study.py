@@ -26,7 +26,7 @@ from wfm_jax.results.tables import print_table
 from wfm_jax.results.verdict import closing_paragraph
 from wfm_jax.sweep import contrasts, processes
 from wfm_jax.sweep.configuration import Configuration
-from wfm_jax.sweep.engine import ROWS, run_sweep
+from wfm_jax.sweep.engine import ROWS, check_machine, run_sweep
 from wfm_jax.sweep.group import check_fit
 from wfm_jax.sweep.measure import Examiner, load_scores
 from wfm_jax.sweep.settings import SweepSettings
@@ -108,6 +108,7 @@ def run_study(
     elif processes.count() > 1:
         raise ValueError("several processes need a teacher that is trained: --teacher=PATH")
     check_fit(study.configurations, teacher.config if teacher else study.model)
+    check_machine(study.configurations, study.settings)
     ignored = (*Manifest.IGNORED, *uncompared)
     manifest = Manifest(flags, versions(), devices(), ignored=ignored)
     with contextlib.ExitStack() as ends:
