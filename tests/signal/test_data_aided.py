@@ -40,20 +40,20 @@ def sent_and_received(key, snr_db, modulation, ensemble=False):
     return frame, jnp.mean(covariance, axis=0) if ensemble else covariance
 
 
-@functools.partial(jax.jit, static_argnames="n_iterations")
+@functools.partial(optimized.jit, static_argnames="n_iterations")
 def data_aided_estimate(frame, covariance, n_iterations=3):
     return data_aided.estimate_data_aided(
         CONFIG, frame.grid, frame.n0, covariance, frame.modulation, n_iterations=n_iterations
     )
 
 
-@jax.jit
+@optimized.jit
 def known_estimate(frame, covariance):
     sent = data_aided.known_symbols(CONFIG, frame)
     return data_aided.estimate_known(CONFIG, frame.grid, frame.n0, covariance, sent)
 
 
-@jax.jit
+@optimized.jit
 def pilot_estimate(frame, covariance):
     return receivers.estimate_lmmse(CONFIG, frame.csi, frame.n0, covariance)
 
@@ -67,7 +67,7 @@ def squared_error(estimate, frame):
     return jnp.mean(jnp.square(jnp.abs(estimate.channel - frame.channel)), axis=(1, 2))
 
 
-@jax.jit
+@optimized.jit
 def gmi(frame, estimate):
     """Generalised mutual information, bits per symbol of each frame."""
     llr = receivers.demap(CONFIG, frame.grid, estimate, frame.n0, frame.modulation).llr

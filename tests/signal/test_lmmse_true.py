@@ -34,7 +34,7 @@ def power(x, axis=(1, 2)):
     return np.mean(np.abs(np.asarray(x, np.complex128)) ** 2, axis=axis)
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(optimized.jit, static_argnums=0)
 def received(config, key, snr_db, modulation):
     """BATCH frames at one SNR and of one modulation, and what they were drawn from."""
     key_draw, key_send = jax.random.split(key)
@@ -48,7 +48,7 @@ def received(config, key, snr_db, modulation):
 draw_links = jax.jit(link.draw_links, static_argnames=("config", "batch_size"))
 true_covariance = jax.jit(receivers.true_covariance, static_argnums=0)
 align = jax.jit(receivers.align_timing, static_argnums=0)
-demap = jax.jit(receivers.demap, static_argnums=0, static_argnames="method")
+demap = optimized.jit(receivers.demap, static_argnums=0, static_argnames="method")
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
