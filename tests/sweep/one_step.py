@@ -6,6 +6,7 @@ Leaves parameters, moments and losses in files whose names begin with OUT. Run b
 which compares what strategies, devices and processes change: nothing.
 """
 
+import dataclasses
 import os
 import sys
 
@@ -28,7 +29,8 @@ def main(out, n_devices, where=None, n_processes=1, own=0):
     from wfm_jax.sweep.group import Group
     from wfm_jax.sweep.settings import SweepSettings
 
-    teacher = small_sweep.teacher()
+    one_layer = dataclasses.replace(small_sweep.config(), heads=(2,), mlp_widths=(64,))
+    teacher = small_sweep.teacher(one_layer)
     asked = small_sweep.TRAINING
     for strategy in STRATEGIES:
         settings = SweepSettings(batch_size=8, chunk_steps=1, strategy=strategy)

@@ -32,9 +32,9 @@ def config() -> ModelConfig:
     return dataclasses.replace(preset("pico"), link=LINK, views=("grid", "csi"), iq_segment=8)
 
 
-def teacher() -> Teacher:
+def teacher(architecture: ModelConfig | None = None) -> Teacher:
     """Random weights with a filter head that is not zero, so that everything has a gradient."""
-    architecture = config()
+    architecture = architecture or config()
     _, params = build(architecture, jax.random.key(7))
     shape = params["head_query"]["kernel"].shape
     params["head_query"]["kernel"] = 0.05 * jax.random.normal(jax.random.key(8), shape)
