@@ -113,7 +113,8 @@ def check_machine(configurations: Sequence[Configuration], settings: SweepSettin
     n = len(distinct(list(configurations)))
     if 0 < n < processes.count():
         raise ValueError(
-            f"{processes.count()} processes for {n} configuration{'s' * (n != 1)}: start at most {n}"
+            f"{processes.count()} processes for {n} configuration{'s' * (n != 1)}: "
+            f"start at most {n}"
         )
 
 
