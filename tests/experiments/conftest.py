@@ -33,10 +33,10 @@ def untrained(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def start(untrained, tmp_path_factory):
-    """Starts the main in a process of its own; compiled programs are shared through a cache."""
+    """Starts the main in a process of its own; all share compiled programs through a cache."""
     environment = {
         **os.environ,
-        "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("compiled")),
+        "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.getbasetemp().parent / "compiled"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
         "PYTHONUNBUFFERED": "1",
