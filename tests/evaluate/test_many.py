@@ -43,9 +43,12 @@ def test_scores_are_those_of_each_configuration_alone(scorer, score, drawn, stac
         for name, values in all_of_them[i].at(drawn.snrs_db[row])._asdict().items():
             assert isinstance(values, np.ndarray)
             assert values.dtype == np.float32
-            np.testing.assert_allclose(
-                values, getattr(alone, name), rtol=1e-3, atol=1e-3, err_msg=name
-            )
+            expected = np.asarray(getattr(alone, name))
+            if name.endswith("_errors"):  # decisions: an LLR next to zero may fall either way
+                assert np.abs(values - expected).max() <= 1, name
+                assert np.mean(values != expected) <= 0.02, name
+            else:
+                np.testing.assert_allclose(values, expected, rtol=1e-3, atol=1e-3, err_msg=name)
 
 
 def test_what_overflows_is_missing(scorer, pico):
