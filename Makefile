@@ -8,7 +8,7 @@ WORKDIR ?= runs/laptop
 # oracles compile as everybody does: there it is running that takes the time.
 QUICK = XLA_FLAGS="$$($(PY) tests/quick_flags.py)"
 
-.PHONY: install sweep smoke pretrain test test-slow test-oracles test-all kills lint format clean
+.PHONY: install sweep smoke pretrain test test-slow test-oracles test-endurance test-all kills lint format clean
 
 install: $(VENV)/.installed
 
@@ -36,14 +36,17 @@ pretrain: install  ## makes the pretrained nano model anew
 	$(PY) -m experiments.pretrain --flagfile=experiments/presets/pretrain.flags --workdir=runs/nano
 
 test: $(VENV)/.dev  ## everything in under ten minutes on two cores
-	$(QUICK) $(PYTEST) -m "not slow" --ignore=tests/oracles
+	$(QUICK) $(PYTEST) -m "not slow and not endurance" --ignore=tests/oracles
 
 test-slow: $(VENV)/.dev  ## the studies that take minutes
-	$(QUICK) $(PYTEST) -m slow --ignore=tests/oracles --ignore=tests/studies
+	$(QUICK) $(PYTEST) -m "slow and not endurance" --ignore=tests/oracles --ignore=tests/studies
 	$(PYTEST) -m slow tests/studies
 
+test-endurance: $(VENV)/.dev  ## several processes, several devices, some kills: some minutes
+	$(QUICK) $(PYTEST) -m endurance tests/sweep tests/experiments
+
 kills: $(VENV)/.dev  ## a hundred SIGKILLs at random moments of small sweeps: half an hour
-	KILLS=100 $(QUICK) $(PY) -m pytest -s -m slow tests/experiments/test_kills.py
+	KILLS=100 $(QUICK) $(PY) -m pytest -s -m endurance tests/experiments/test_kills.py
 
 test-oracles: $(VENV)/.oracles  ## against other libraries; fails, rather than skips, without them
 	@$(PY) -c 'from importlib.metadata import version as v; print(*(f"{p} {v(p)}" for p in ("sionna-no-rt", "torch", "qwix", "bitsandbytes", "gguf")))'

@@ -10,7 +10,7 @@ import pytest
 
 from tests.experiments import sweep_process
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.endurance
 
 
 def free_port():

@@ -1,6 +1,6 @@
 """SIGKILL at random moments: no row is lost, none is doubled, and every number is the same.
 
-A hundred kills: ``make kills`` (half an hour on two cores). Elsewhere a few.
+A hundred kills: ``make kills``; ``make test-endurance``: a few.
 """
 
 import os
@@ -13,7 +13,7 @@ import pytest
 
 from tests.experiments import sweep_process
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.endurance
 
 KILLS = int(os.environ.get("KILLS", "3"))
 SEED = int(os.environ.get("KILLS_SEED", "0"))

@@ -89,7 +89,14 @@ def test_strategies_take_the_same_step(alone, strategy):
     same(alone[0]["map"], alone[0][strategy])
 
 
-@pytest.mark.parametrize(("n_devices", "n_processes"), [(2, 1), (1, 2), (2, 2)])
+@pytest.mark.parametrize(
+    ("n_devices", "n_processes"),
+    [
+        (2, 1),
+        pytest.param(1, 2, marks=pytest.mark.endurance),
+        pytest.param(2, 2, marks=pytest.mark.endurance),
+    ],
+)
 def test_devices_and_processes_take_the_same_step(alone, tmp_path, n_devices, n_processes):
     found = step(tmp_path / "many", n_devices, n_processes, alone[1])
     for strategy in STRATEGIES:
