@@ -52,7 +52,10 @@ test-oracles: $(VENV)/.oracles  ## against other libraries; fails, rather than s
 	@$(PY) -c 'from importlib.metadata import version as v; print(*(f"{p} {v(p)}" for p in ("sionna-no-rt", "torch", "qwix", "bitsandbytes", "gguf")))'
 	$(PYTEST) tests/oracles
 
-test-all: test test-slow test-oracles  ## each test once
+test-all: $(VENV)/.dev  ## each test once: those of test and test-slow together, as they share much
+	$(QUICK) $(PYTEST) -m "not endurance" --ignore=tests/oracles --ignore=tests/studies
+	$(PYTEST) -m slow tests/studies
+	@$(MAKE) --no-print-directory test-oracles
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .

@@ -198,7 +198,7 @@ def test_a_cohort_without_any_good_checkpoint_begins_again(undisturbed, sweep, t
             np.testing.assert_array_equal(leaf, undisturbed[0][identity][path])
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 def test_a_sweep_that_grew_takes_its_stopped_cohort_along(
     undisturbed, teacher, settings, sweep, tmp_path, caplog, monkeypatch
 ):

@@ -70,6 +70,7 @@ def test_the_worst_are_dropped(finished):
     assert slow not in examiner.weights
 
 
+@pytest.mark.endurance
 def test_a_stop_at_a_rung_changes_nothing(finished, teacher, how, tmp_path):
     for stop_after in (3, 5):
         folder, examiner = tmp_path / str(stop_after), Rungs()
@@ -86,6 +87,7 @@ def test_a_stop_at_a_rung_changes_nothing(finished, teacher, how, tmp_path):
                 np.testing.assert_array_equal(leaf, finished[0].weights[identity][path])
 
 
+@pytest.mark.endurance
 def test_one_after_the_other_there_is_one_program(teacher, settings, tmp_path):
     how = dataclasses.replace(settings, halving=RULE, strategy="map")
     assert teacher.config.link == small_sweep.LINK
