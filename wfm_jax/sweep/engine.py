@@ -98,12 +98,15 @@ def run_sweep(
     todo = [(group, list(_starts(run, group, members, ids))) for group, members in groups]
     for group, starts in todo:
         _expect(run, group, starts)
-    with concurrent.futures.ThreadPoolExecutor(max(1, (os.cpu_count() or 2) // 2)) as pool:
+    pool = concurrent.futures.ThreadPoolExecutor(max(1, (os.cpu_count() or 2) // 2))
+    try:
         for group, _ in todo[1:]:
             group.programs.ahead(group.width, pool)
         for group, starts in todo:
             for start in starts:
                 _run_cohort(run, group, start)
+    finally:  # who was stopped does not wait for programs that nobody will call
+        pool.shutdown(wait=False, cancel_futures=True)
     return {group.name: group.n_compiles for group, _ in todo}
 
 
@@ -175,7 +178,8 @@ def _starts(
         if held & {c.config_id for c in pending}:
             yield stopped
             pending = [c for c in pending if c.config_id not in held]
-    yield from plan.starts(pending, group.width, run.settings.halving)
+    at_most = min(group.width, run.settings.max_width)
+    yield from plan.starts(pending, at_most, run.settings.halving)
 
 
 def _expect(run: Run, group: Group, starts: Sequence[Start]) -> None:

@@ -40,7 +40,7 @@ def finish_cohort(run: Run, group: Group, cohort: Cohort, began: float) -> None:
                 row = run.examiner.examine(group.config, group.apply, members[i], deployed, share_s)
                 found = row if processes.count() == 1 else _packed(run, row)
         _write(run, processes.from_each(found))
-        if any_left := sum(c.config_id not in known for c in members[place:]):
+        if any_left := sum(c.config_id not in known for c in members[place + 1 :]):
             run.tell(f"{group.name}: measuring, {any_left} to go")
         run.raise_if_asked()
 
