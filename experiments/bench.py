@@ -24,7 +24,7 @@ import sys
 from absl import flags
 from rich.console import Console
 
-from experiments import bench_flags, launch, teacher_flags
+from experiments import bench_flags, compile_cache, launch, teacher_flags
 from experiments.benchmarks import (
     engine_suite,
     engine_tables,
@@ -75,4 +75,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     flags.set_default(launch.WORKDIR, "runs/bench")
+    flags.set_default(compile_cache.CACHE, "off")  # seconds to compile are measured
     launch.launch(main)

@@ -36,6 +36,9 @@ _SHARE = flags.DEFINE_float(
     "shrink_share", 0.5, "Share of heads and neurons that go.", lower_bound=0.0, upper_bound=0.99
 )
 _ENGINE_MODELS = flags.DEFINE_list("engine_models", ["nano"], f"Of {', '.join(PRESETS)}.")
+_ENGINE_TEACHER = flags.DEFINE_enum(
+    "engine_teacher", "same", ["same", *PRESETS], "The teacher of all of them; same: of its size."
+)
 _CONFIGURATIONS = flags.DEFINE_list(
     "engine_configurations", ["1", "4", "16", "64"], "Configurations that train together, 1-4096."
 )
@@ -99,6 +102,7 @@ def engine_sweep() -> engine_suite.Settings:
     return engine_suite.Settings(
         models={n: preset(n) for n in _of("engine_models", _ENGINE_MODELS.value, [*PRESETS])},
         folder=pathlib.Path(launch.WORKDIR.value),
+        teacher=None if _ENGINE_TEACHER.value == "same" else preset(_ENGINE_TEACHER.value),
         widths=tuple(map(_whole("engine_configurations", 4096), _CONFIGURATIONS.value)),
         strategies=tuple(
             name if name in (engine.MAP, engine.VMAP) else str(_whole("engine_strategies")(name))

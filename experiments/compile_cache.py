@@ -9,7 +9,7 @@ import time
 import jax
 from absl import flags
 
-_CACHE = flags.DEFINE_string(
+CACHE = flags.DEFINE_string(
     "compile_cache",
     "auto",
     "Folder of compiled programs; auto: that of JAX_COMPILATION_CACHE_DIR, or one of the user's "
@@ -21,21 +21,22 @@ _MIN_COMPILE_S = 0.2
 
 def use() -> None:
     """Lets JAX keep its programs, as --compile_cache says; old ones are removed."""
-    if _CACHE.value == "off" or (
-        _CACHE.value == "auto" and "JAX_COMPILATION_CACHE_DIR" in os.environ
-    ):
+    if CACHE.value == "off":
+        jax.config.update("jax_enable_compilation_cache", False)
         return
-    folder = _users_own() if _CACHE.value == "auto" else pathlib.Path(_CACHE.value)
+    if CACHE.value == "auto" and "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return
+    folder = _users_own() if CACHE.value == "auto" else pathlib.Path(CACHE.value)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for file in (*folder.glob("*-cache"), *folder.glob("*-atime")):  # JAX's, nobody else's
             if file.stat().st_mtime < time.time() - _KEEP_S:
                 file.unlink()
     except OSError as error:
-        if _CACHE.value == "auto":  # a home that cannot be written is no reason not to run
+        if CACHE.value == "auto":  # a home that cannot be written is no reason not to run
             return
         raise flags.ValidationError(
-            f"--compile_cache={_CACHE.value}: {error.strerror or error}"
+            f"--compile_cache={CACHE.value}: {error.strerror or error}"
         ) from None
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", _MIN_COMPILE_S)

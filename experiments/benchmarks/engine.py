@@ -17,7 +17,7 @@ from jax.typing import ArrayLike
 
 from wfm_jax import compress
 from wfm_jax.evaluate.products import frame_products
-from wfm_jax.model import ModelConfig, build, sample_batch
+from wfm_jax.model import Forward, ModelConfig, build, sample_batch
 from wfm_jax.train.distill import Lesson, Recipe, Student, Trainer, new_student, student_step
 
 PRUNABLE = "block_*/kernel"
@@ -28,11 +28,21 @@ Call = Callable[[], None]
 
 
 class Work(NamedTuple):
-    """A model, the engine's step of it, and the parameters of its teacher."""
+    """A model and its teacher, and the engine's step of them.
+
+    Attributes:
+        config: of the students.
+        params: what they begin from.
+        teacher_config: of their teacher.
+        teacher: its parameters.
+        trainer: the step.
+    """
 
     config: ModelConfig
-    trainer: Trainer
+    params: Any
+    teacher_config: ModelConfig
     teacher: Any
+    trainer: Trainer
 
 
 class Program(NamedTuple):
@@ -66,17 +76,26 @@ def compression(sparsity: ArrayLike, bits: ArrayLike) -> compress.Transform:
     return compress.chain(pruned, compress.quantize(bits, scale="absmax"))
 
 
-def begin(config: ModelConfig, batch_size: int, compute: str = "float32") -> Work:
-    """A model whose teacher is of its own size.
+def begin(
+    config: ModelConfig,
+    batch_size: int,
+    compute: str = "float32",
+    teacher: ModelConfig | None = None,
+) -> Work:
+    """A model with a teacher.
 
     Args:
         config: the model.
         batch_size: frames a step.
-        compute: what the encoder's matrix products are computed in.
+        compute: what the encoders' matrix products are computed in.
+        teacher: its teacher; None: of its own size.
     """
+    teacher = teacher or config
     apply, params = build(config, jax.random.key(0), dtype=compute)
+    teach, answers = build(teacher, jax.random.key(0), dtype=compute)
     in_force = compression(0.0, 8)  # the states alone say what is done
-    return Work(config, Trainer(config, apply, in_force, apply, batch_size=batch_size), params)
+    trainer = Trainer(config, apply, in_force, teach, batch_size=batch_size)
+    return Work(config, params, teacher, answers, trainer)
 
 
 def students(work: Work, n: int) -> tuple[Student, Recipe]:
@@ -93,7 +112,7 @@ def students(work: Work, n: int) -> tuple[Student, Recipe]:
         learning_rate=3e-4 * 10.0**at,
         total_steps=np.full(n, 1e5),
     )
-    stacked = _newborn(work.teacher, (0.9 * at).astype(np.float32), bits)
+    stacked = _newborn(work.params, (0.9 * at).astype(np.float32), bits)
     return jax.tree.map(np.asarray, stacked), jax.tree.map(np.float32, recipes)
 
 
@@ -205,11 +224,17 @@ def lessons(work: Work, n: int) -> list[Lesson]:
     return [run(work.teacher, jax.random.fold_in(stream, t)) for t in range(n)]
 
 
-def on_given(work: Work) -> Callable[[Student, Recipe, Lesson], Student]:
-    """A step of one student on each of stacked lessons: frames and answers are given."""
+def on_given(
+    work: Work, *, answers: bool = True
+) -> Callable[[Student, Recipe, Any, Lesson], Student]:
+    """A step of one student on each of stacked lessons: frames are given, and the teacher's answers
+    too, or its parameters are asked."""
 
-    def steps(student: Student, recipe: Recipe, given: Lesson) -> Student:
+    def steps(student: Student, recipe: Recipe, teacher_params: Any, given: Lesson) -> Student:
         def step(student: Student, lesson: Lesson) -> tuple[Student, None]:
+            if not answers:
+                own = work.trainer.teacher_apply(teacher_params, lesson.batch.inputs)
+                lesson = lesson._replace(teacher=own)
             return _one_step(work, student, recipe, lesson), None
 
         return jax.lax.scan(step, student, given)[0]
@@ -218,17 +243,18 @@ def on_given(work: Work) -> Callable[[Student, Recipe, Lesson], Student]:
 
 
 def running_on_given(
-    work: Work, stack: tuple[Student, Recipe], given: list[Lesson]
+    work: Work, stack: tuple[Student, Recipe], given: list[Lesson], *, answers: bool = True
 ) -> tuple[Call, float]:
     """The first of some students on given lessons: a call that steps on each of them, and the
-    seconds to compile it."""
+    seconds to compile it. Without the answers the teacher is asked at every step."""
     one, recipe = jax.device_put(jax.tree.map(lambda x: x[0], stack))
     lessons, began = stacked(given), time.perf_counter()
-    program = jax.jit(on_given(work), donate_argnums=0).lower(one, recipe, lessons).compile()
+    run = jax.jit(on_given(work, answers=answers), donate_argnums=0)
+    program = run.lower(one, recipe, work.teacher, lessons).compile()
     compile_s, state = time.perf_counter() - began, [one]
 
     def call() -> None:
-        state[0] = jax.block_until_ready(program(state[0], recipe, lessons))
+        state[0] = jax.block_until_ready(program(state[0], recipe, work.teacher, lessons))
 
     return call, compile_s
 
@@ -239,10 +265,20 @@ def stacked(trees: list[Any]) -> Any:
 
 
 def forward_operations(work: Work) -> float:
-    """Operations of the matrix products of a forward pass on a step's frames."""
-    macs = sum(p.macs for p in frame_products(work.config, work.trainer.apply, work.teacher))
+    """Operations of the matrix products of a student's forward pass on a step's frames."""
+    return _operations(work.config, work.trainer.apply, work.params, work)
+
+
+def teacher_operations(work: Work) -> float:
+    """Of its teacher's."""
+    return _operations(work.teacher_config, work.trainer.teacher_apply, work.teacher, work)
+
+
+def _operations(config: ModelConfig, apply: Forward, params: Any, work: Work) -> float:
+    macs = sum(product.macs for product in frame_products(config, apply, params))
     return 2.0 * macs * work.trainer.batch_size
 
 
 def n_parameters(work: Work) -> int:
-    return sum(leaf.size for leaf in jax.tree.leaves(work.teacher))
+    """Of a student."""
+    return sum(leaf.size for leaf in jax.tree.leaves(work.params))

@@ -50,19 +50,24 @@ class Cost(NamedTuple):
 
 
 def cost(
-    forward_operations: float, n_parameters: int, compression: Any, temporary_bytes: int
+    forward_operations: float,
+    teacher_operations: float,
+    n_parameters: int,
+    compression: Any,
+    temporary_bytes: int,
 ) -> Cost:
     """The cost of a step: forward, and two products backward for each of its products.
 
     Args:
-        forward_operations: of a forward pass's matrix products.
+        forward_operations: of the matrix products of a student's forward pass.
+        teacher_operations: of its teacher's.
         n_parameters: float32.
         compression: a student's masks and scales.
         temporary_bytes: of the compiled step of one configuration.
     """
     read = sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(compression))
     state = PASSES_OVER_PARAMETERS * 4 * n_parameters + read
-    return Cost(3.0 * forward_operations, forward_operations, state, 2.0 * temporary_bytes)
+    return Cost(3.0 * forward_operations, teacher_operations, state, 2.0 * temporary_bytes)
 
 
 def measure(computes: tuple[str, ...]) -> Device:

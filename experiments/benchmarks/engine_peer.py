@@ -38,6 +38,7 @@ class Subject(NamedTuple):
 
     Attributes:
         config: the model.
+        teacher_config: its teacher.
         teacher: the teacher's parameters.
         student: the student's latent ones.
         keep: masks.
@@ -49,6 +50,7 @@ class Subject(NamedTuple):
     """
 
     config: ModelConfig
+    teacher_config: ModelConfig
     teacher: Any
     student: Any
     keep: dict[str, Any]
@@ -86,6 +88,7 @@ def subject(work: Work, student: Student, recipe: Recipe, given: list[Lesson]) -
     numbers = ("temperature", "alpha", "learning_rate", "total_steps")
     described = Subject(
         config=work.config,
+        teacher_config=work.teacher_config,
         teacher=work.teacher,
         student=student.params,
         keep=prune.keep,

@@ -21,7 +21,8 @@ def engine_picture(result: dict[str, Any], path: str | os.PathLike) -> None:
     """Draws one panel a model as a PNG, in one step; both axes are logarithmic.
 
     A line a strategy (dash-dotted in bfloat16); what runs one configuration after the other is a
-    horizontal line, dotted where the teacher's answers are given to it; the bound is dashed.
+    horizontal line, dotted where the teacher's answers are given to it, dash-dotted where ours is
+    given frames alone; the bound is dashed.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -105,7 +106,8 @@ def _of_others(cells: list[dict[str, Any]]) -> list[_Line]:
     widths = [cell["width"] for cell in cells] or [1]
     lines = []
     for name, of in seconds.items():
-        style = {"lw": 1.1, "ls": ":" if "given" in name else "-"}
+        given = ":" if "answers given" in name else "-." if "frames given" in name else "-"
+        style = {"lw": 1.1, "ls": given}
         y, color = [1e3 * statistics.median(of)] * 2, _OTHERS[name.split(",")[0]]
         lines.append(_Line(name, [min(widths), max(widths)], y, color, **style))
     return lines

@@ -33,9 +33,9 @@ from experiments.benchmarks import (
     engine_beside,
     engine_bound,
     engine_cells,
+    engine_parts,
     engine_peer,
 )
-from experiments.benchmarks.engine_beside import LOOPED, LOOPED_GIVEN
 from experiments.benchmarks.engine_cells import Cell, Clock, Measure, Stack
 from experiments.benchmarks.engine_peer import Subject
 from experiments.benchmarks.engine_picture import engine_picture
@@ -56,6 +56,7 @@ class Settings(NamedTuple):
 
     Attributes:
         models: architectures by name.
+        teacher: of all of them; None: each has one of its own size.
         folder: where ``engine.json`` (after every cell) and ``engine.png`` go.
         widths: numbers of configurations.
         strategies: ``map``, ``vmap``, or how many are vmapped at a time.
@@ -70,6 +71,7 @@ class Settings(NamedTuple):
 
     models: dict[str, ModelConfig]
     folder: pathlib.Path
+    teacher: ModelConfig | None = None
     widths: tuple[int, ...] = (1, 4, 16, 64)
     strategies: tuple[str, ...] = (engine.MAP, engine.VMAP, "16")
     computes: tuple[str, ...] = ("float32",)
@@ -151,6 +153,9 @@ def _run(
         told = row.get("skipped") or f"{row['ms']:.4g} ms a configuration-step"
         progress.say(f"{clock.used_s:4.0f} s  {cell}: {told}")
         _save(settings, result)
+    for which in costs:
+        if profiled := _profiled(made, which, compiled, result["cells"]):
+            result["models"][which[0]][which[1]]["profile"] = profiled
     result["load_average"]["after"], result["used_s"] = os.getloadavg()[0], clock.used_s
     _save(settings, result)
     engine_picture(result, settings.folder / "engine.png")
@@ -159,7 +164,7 @@ def _run(
 
 def _make(settings: Settings) -> _Made:
     works = {
-        (model, compute): engine.begin(config, settings.batch_size, compute)
+        (model, compute): engine.begin(config, settings.batch_size, compute, settings.teacher)
         for model, config in settings.models.items()
         for compute in settings.computes
     }
@@ -197,15 +202,46 @@ def _one_after_the_other(
             continue
         work, stack = made.works[which], made.stacks[one.model]
         first = engine_cells.take(stack, 1)[0].compression
-        numbers = (engine.forward_operations(work), engine.n_parameters(work))
+        operations = (engine.forward_operations(work), engine.teacher_operations(work))
+        numbers = (*operations, engine.n_parameters(work))
         costs[which] = engine_bound.cost(*numbers, first, program.temporary_bytes)
         beside[which], compile_s = engine_beside.ours(work, program, stack, made.given[which])
         result["models"][one.model][one.compute] = {
             "parameters": engine.n_parameters(work),
             **costs[which]._asdict(),
-            "compile_s": {LOOPED: program.compile_s, LOOPED_GIVEN: compile_s},
+            "compile_s": compile_s,
         }
     return costs, beside
+
+
+def _profiled(
+    made: _Made, which: tuple[str, str], compiled: Mapping[Cell, Any], rows: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Where the time of a model's fastest cell goes; nothing where none was measured."""
+    measured = [row for row in rows if (row["model"], row["compute"]) == which and "ms" in row]
+    if not measured:
+        return {}
+    fastest = min(measured, key=lambda row: row["ms"])
+    cell = Cell(*(fastest[field] for field in Cell._fields))
+    program, stack = compiled[cell], engine_cells.take(made.stacks[cell.model], cell.width)
+    running = engine.Running(made.works[which], program, stack)
+    running()
+    ms_of_one = 1e3 / (program.n_steps * program.width)
+    parts = [
+        {
+            "phase": part.phase,
+            "file": part.file,
+            "thread_ms": part.seconds * ms_of_one,
+            "share": part.share,
+        }
+        for part in engine_parts.parts(program.compiled, running)
+    ]
+    return {
+        "name": fastest["name"],
+        "width": cell.width,
+        "thread_ms": sum(part["thread_ms"] for part in parts),
+        "parts": parts,
+    }
 
 
 def _check(settings: Settings) -> None:
@@ -226,7 +262,8 @@ def _begin(settings: Settings) -> dict[str, Any]:
         "suite": "engine",
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "settings": {name: getattr(settings, name) for name in (*numbers, "tf32", "peer")}
-        | {"models": {name: to_dict(config) for name, config in settings.models.items()}},
+        | {"models": {name: to_dict(config) for name, config in settings.models.items()}}
+        | {"teacher": settings.teacher and to_dict(settings.teacher)},
         "versions": versions(),
         "devices": devices(),
         "cores": os.cpu_count(),

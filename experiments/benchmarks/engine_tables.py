@@ -4,18 +4,26 @@ from typing import Any
 
 from rich.table import Table
 
+from experiments.benchmarks.engine_beside import ALL_GIVEN, FRAMES_GIVEN, PEERS
+from experiments.benchmarks.timing import ratios
+
 _MOST_COLUMNS = 6
+_SMALL_SHARE = 0.01
 
 
 def tables(result: dict[str, Any]) -> list[Table]:
-    """For each model and what it computes in: the strategies over C, and the peers as ratios."""
+    """For each model and what it computes in: the strategies over C, what else there is as ratios
+    to them, peers on the same terms, and where the time goes."""
     found = []
     for model, by_compute in result["models"].items():
-        for compute in by_compute:
+        for compute, told in by_compute.items():
             cells = [c for c in result["cells"] if (c["model"], c["compute"]) == (model, compute)]
             found.append(_strategies(result, model, compute, cells))
             if best := fastest(cells):
                 found.append(_beside(result, model, compute, best))
+                found += _like_for_like(model, compute, best)
+            if profiled := told.get("profile"):
+                found.append(_profile(model, compute, profiled))
     return found
 
 
@@ -104,3 +112,44 @@ def _ratio(measured: dict[str, Any] | None) -> str:
         return "-"
     ratio = measured["ratio"]
     return f"{ratio['median']:.3g}\n{ratio['least']:.3g}-{ratio['most']:.3g}"
+
+
+def _like_for_like(model: str, compute: str, cells: list[dict[str, Any]]) -> list[Table]:
+    """One configuration alone on both sides, frames drawn before, the teacher on the same terms."""
+    table = Table(
+        title=f"Alone and on the same terms, {model}, {compute}: time over ours",
+        caption="Frames given to both. Median and least-most of the rounds.",
+    )
+    for column in ("the teacher", "ours, ms", *PEERS):
+        table.add_column(column, justify="left" if column == "the teacher" else "right")
+    for ours, terms in ((FRAMES_GIVEN, "own teacher pass"), (ALL_GIVEN, "teacher's answers given")):
+        own = sorted(s for cell in cells for s in cell["beside"].get(ours, {}).get("seconds", []))
+        if own:
+            told = (_against(f"{peer}, {terms}", ours, cells) for peer in PEERS)
+            table.add_row(terms, f"{1e3 * own[len(own) // 2]:.3g}", *told)
+    return [table] if table.row_count else []
+
+
+def _against(name: str, ours: str, cells: list[dict[str, Any]]) -> str:
+    """The ratios of all rounds that measured both."""
+    both = [c["beside"] for c in cells if name in c["beside"] and ours in c["beside"]]
+    theirs, own = ([s for of in both for s in of[which]["seconds"]] for which in (name, ours))
+    return _ratio({"ratio": ratios(theirs, own)} if both else None)
+
+
+def _profile(model: str, compute: str, profile: dict[str, Any]) -> Table:
+    """Where the threads' time goes, the small parts left out."""
+    table = Table(
+        title=f"Where the time of a configuration-step goes, {model}, {compute}",
+        caption=f"C={profile['width']}, {profile['name']}: ms of threads, as the profiler counts "
+        f"them;\n{profile['thread_ms']:.3g} ms in all. Fused operations count for their last.",
+    )
+    table.add_column("phase")
+    table.add_column("file")
+    for column in ("thread ms", "share"):
+        table.add_column(column, justify="right")
+    for part in profile["parts"]:
+        if part["share"] >= _SMALL_SHARE:
+            name = part["file"] or "(not said)"
+            table.add_row(part["phase"] or "-", name, f"{part['thread_ms']:.2f}", f"{part['share']:.1%}")
+    return table

@@ -79,7 +79,7 @@ def module(subject: Subject) -> Distilled:
     """The student under its compression beside its teacher, on the CPU."""
     named, both = train_torch.by_their_names, ("temperature", "alpha")
     recipe = {name: float(subject.recipe[name]) for name in both}
-    distilled = Distilled(subject.config, subject.weights, recipe)
+    distilled = Distilled(subject.config, subject.teacher_config, subject.weights, recipe)
     distilled.losses.model.load_state_dict(named(subject.student))
     distilled.teacher.load_state_dict(named(subject.teacher))
     keep = {name: mask.float() for name, mask in named(subject.keep).items()}

@@ -45,7 +45,8 @@ class Distilled(nn.Module):
     """A student under compression: a batch and the teacher's answers to the loss.
 
     Args:
-        config: of student and teacher.
+        config: of the student.
+        teacher_config: of its teacher.
         weights: of the tasks.
         recipe: ``temperature`` and ``alpha``.
     """
@@ -54,10 +55,14 @@ class Distilled(nn.Module):
     alpha: Tensor
 
     def __init__(
-        self, config: ModelConfig, weights: Mapping[str, float], recipe: Mapping[str, float]
+        self,
+        config: ModelConfig,
+        teacher_config: ModelConfig,
+        weights: Mapping[str, float],
+        recipe: Mapping[str, float],
     ):
         super().__init__()
-        self.losses, self.teacher = Losses(config, dict(weights)), Model(config)
+        self.losses, self.teacher = Losses(config, dict(weights)), Model(teacher_config)
         self.teacher.requires_grad_(False)
         for name in ("temperature", "alpha"):
             self.register_buffer(name, torch.tensor(recipe[name]), persistent=False)

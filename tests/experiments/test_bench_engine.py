@@ -19,6 +19,7 @@ from experiments.benchmarks import (
     engine_beside,
     engine_bound,
     engine_cells,
+    engine_parts,
     engine_peer,
     engine_picture,
     engine_suite,
@@ -82,8 +83,10 @@ def test_given_lessons_are_those_of_the_stream(work, stack):
     ours = inside(*one, work.teacher, jax.random.key(1), np.int32(0))
     student, recipe = jax.tree.map(lambda x: x[0], one)
     given = engine.stacked(engine.lessons(work, 2))
-    theirs = jax.jit(engine.on_given(work))(student, recipe, given)
-    chex.assert_trees_all_close(ours.loss[0], theirs.loss, rtol=1e-4)
+    for answers in (True, False):
+        steps = jax.jit(engine.on_given(work, answers=answers))
+        theirs = steps(student, recipe, work.teacher, given)
+        chex.assert_trees_all_close(ours.loss[0], theirs.loss, rtol=1e-4)
 
 
 @pytest.mark.slow
@@ -98,14 +101,68 @@ def test_programs_tell_their_memory_and_run(work, stack):
     running()
     assert running.n_diverged == 0
     assert np.all(running._students.step == 4)
+    parts = engine_parts.parts(program.compiled, running)
+    assert sum(part.share for part in parts) == pytest.approx(1.0)
+    named = {(part.phase, part.file) for part in parts if part.seconds > 0.0}
+    assert {(phase, "model/dense.py") for phase in engine_parts.PHASES} <= named
+    assert (engine_parts.ONCE, "signal/ofdm.py") in named
+    assert sum(part.share for part in parts if part.file) > 0.8
+
+
+PROGRAM = """HloModule jit_chunk
+
+FileNames
+1 "/home/wfm_jax/experiments/loop.py"
+2 "/home/wfm_jax/wfm_jax/model/dense.py"
+3 "/elsewhere/jax/lax.py"
+
+FunctionNames
+1 "f"
+
+FileLocations
+1 {file_name_id=1 function_name_id=1 line=7}
+2 {file_name_id=2 function_name_id=1 line=8}
+3 {file_name_id=3 function_name_id=1 line=9}
+
+StackFrames
+1 {file_location_id=1 parent_frame_id=1}
+2 {file_location_id=2 parent_frame_id=2}
+3 {file_location_id=3 parent_frame_id=3}
+
+%body {
+  %dot.1 = f32[2] dot(%a), metadata={op_name="jit(f)/while/body/dot" stack_frame_id=3}
+  %dot.2 = f32[2] dot(%a), metadata={op_name="jit(f)/while/body/while/body/dot" stack_frame_id=1}
+  ROOT %add = f32[2] add(%a), metadata={op_name="jit(f)/while/body/transpose(f)" stack_frame_id=2}
+  %copy = f32[2] copy(%a)
+}
+"""
+
+
+def test_operations_are_those_of_the_innermost_file_of_the_package():
+    assert engine_parts.origins(PROGRAM) == {
+        "dot.1": (engine_parts.ONCE, "model/dense.py"),
+        "dot.2": (engine_parts.FORWARD, ""),
+        "add": (engine_parts.BACKWARD, "model/dense.py"),
+        "copy": ("", ""),
+    }
+
+
+@pytest.mark.slow
+def test_a_larger_teacher_is_asked_and_counted():
+    larger = dataclasses.replace(TINY, heads=(2, 2), mlp_widths=(16, 16))
+    work = engine.begin(TINY, batch_size=2, teacher=larger)
+    assert engine.teacher_operations(work) > 1.5 * engine.forward_operations(work)
+    (lesson,) = engine.lessons(work, 1)
+    chex.assert_trees_all_equal_shapes(lesson.teacher, work.trainer.apply(work.params,
+                                                                          lesson.batch.inputs))  # fmt: skip
 
 
 def test_cost_counts_passes_over_parameters():
     """8 passes: read and write parameters and two moments, write and read the gradient."""
     compression = {"keep": np.ones((3, 4), bool), "scale": np.ones((1, 4), np.float32)}
-    cost = engine_bound.cost(7.0, 100, compression, 1000)
-    assert cost == engine_bound.Cost(21.0, 7.0, 8 * 400 + 12 + 16, 2000.0)
-    assert cost.arithmetic_s(2, 10.0) == pytest.approx(2.45)
+    cost = engine_bound.cost(7.0, 14.0, 100, compression, 1000)
+    assert cost == engine_bound.Cost(21.0, 14.0, 8 * 400 + 12 + 16, 2000.0)
+    assert cost.arithmetic_s(2, 10.0) == pytest.approx(2.8)
     assert cost.memory_s(4.0) == pytest.approx((3228 + 2000) / 4)
 
 
@@ -252,14 +309,25 @@ def test_a_tiny_run_writes_what_is_promised(monkeypatch, capsys, tmp_path):
         assert cell["configuration_steps_per_second"] * cell["ms"] == pytest.approx(1e3)
         assert cell["bound_ms"] == max(cell["arithmetic_ms"], cell["memory_ms"])
         assert cell["share_of_bound"] == pytest.approx(cell["bound_ms"] / cell["ms"])
-        assert list(cell["beside"]) == [engine_beside.LOOPED, engine_beside.LOOPED_GIVEN]
+        assert list(cell["beside"]) == OURS
     cost = result["models"]["pico"]["float32"]
     assert cost["student_operations"] == 3 * cost["teacher_operations"]
+    profile = cost["profile"]
+    assert profile["thread_ms"] == pytest.approx(sum(p["thread_ms"] for p in profile["parts"]))
+    assert "Where the time of a configuration-step goes" in shown
+
+
+OURS = [engine_beside.LOOPED, engine_beside.FRAMES_GIVEN, engine_beside.ALL_GIVEN]
 
 
 def result_of(cells, **more):
     """A result with the longest words and numbers there are."""
     cost = engine_bound.Cost(1.49e12, 4.9e11, 6.1e8, 1.2e10)._asdict()
+    part = {"phase": engine_parts.ONCE, "file": "signal/tapped_delay_line.py", "share": 0.123}
+    parts = [part | {"thread_ms": 123.45}, part | {"thread_ms": 0.1, "share": 0.001}]
+    cost["profile"] = {
+        "name": "vmap, 128 at a time", "width": 4096, "thread_ms": 1234.5, "parts": parts
+    }  # fmt: skip
     return {
         "models": {"nano": {"float32": {"parameters": 85_000_000, **cost}}},
         "settings": {"batch_size": 1024},
@@ -275,7 +343,7 @@ def result_of(cells, **more):
 
 def cell_of(strategy, width, ms, **more):
     ratio = {"median": 123.4, "least": 111.1, "most": 135.7}
-    names = [engine_beside.LOOPED, engine_beside.LOOPED_GIVEN]
+    names = list(OURS)
     names += [f"{peer}, {how}" for peer in engine_beside.PEERS for how in
               ("own teacher pass", "teacher's answers given")]  # fmt: skip
     return {
@@ -319,6 +387,8 @@ def test_tables_fit_and_say_what_was_left_out(capsys):
     words = " ".join(shown.split())
     assert "1.49e+03 G operations + 490 G / C at 400 T a second" in words
     assert "torch.compile: did not answer" in words
+    assert words.count("tapped_delay_line") == 1  # the small part is left out
+    assert words.count("1 1-1") == 4  # on the same terms: two peers, each on two
 
 
 def test_the_fastest_strategy_of_each_width_is_compared():

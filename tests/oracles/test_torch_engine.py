@@ -23,10 +23,12 @@ TOLERANCE = 1e-3
 
 @pytest.fixture(scope="module")
 def work():
-    """A model away from its start."""
+    """A model and a larger teacher, both away from their start."""
     config = dataclasses.replace(preset("pico", small.LINK), heads=(2,), mlp_widths=(16,))
-    work = engine.begin(config, batch_size=8)
-    return work._replace(teacher=small.moved(work.teacher, 0.05))
+    teacher = dataclasses.replace(config, heads=(2, 2), mlp_widths=(16, 32))
+    work = engine.begin(config, batch_size=8, teacher=teacher)
+    away = (small.moved(params, 0.05) for params in (work.params, work.teacher))
+    return work._replace(**dict(zip(("params", "teacher"), away, strict=True)))
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +115,7 @@ def test_steps_are_equal(work, subject, given, one):
 
     As far as they moved: Adam turns a gradient that is zero but for rounding into a step.
     """
-    student = jax.jit(engine.on_given(work))(*one, engine.stacked(given))
+    student = jax.jit(engine.on_given(work))(*one, work.teacher, engine.stacked(given))
     loop = engine_torch.Loop(subject)
     loop()
     before, after = (train_torch.by_their_names(s.params) for s in (one[0], student))
