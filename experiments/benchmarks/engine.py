@@ -225,31 +225,39 @@ def lessons(work: Work, n: int) -> list[Lesson]:
 
 
 def on_given(
-    work: Work, *, answers: bool = True
+    work: Work, n_steps: int, *, answers: bool = True
 ) -> Callable[[Student, Recipe, Any, Lesson], Student]:
-    """A step of one student on each of stacked lessons: frames are given, and the teacher's answers
-    too, or its parameters are asked."""
+    """Steps of one student on stacked lessons, again and again: frames are given, and the teacher's
+    answers too, or its parameters are asked."""
 
     def steps(student: Student, recipe: Recipe, teacher_params: Any, given: Lesson) -> Student:
-        def step(student: Student, lesson: Lesson) -> tuple[Student, None]:
+        n_lessons = given.batch.n0.shape[0]
+
+        def step(student: Student, t: jax.Array) -> tuple[Student, None]:
+            lesson = jax.tree.map(lambda x: x[t % n_lessons], given)
             if not answers:
                 own = work.trainer.teacher_apply(teacher_params, lesson.batch.inputs)
                 lesson = lesson._replace(teacher=own)
             return _one_step(work, student, recipe, lesson), None
 
-        return jax.lax.scan(step, student, given)[0]
+        return jax.lax.scan(step, student, jnp.arange(n_steps))[0]
 
     return steps
 
 
 def running_on_given(
-    work: Work, stack: tuple[Student, Recipe], given: list[Lesson], *, answers: bool = True
+    work: Work,
+    stack: tuple[Student, Recipe],
+    given: list[Lesson],
+    n_steps: int,
+    *,
+    answers: bool = True,
 ) -> tuple[Call, float]:
-    """The first of some students on given lessons: a call that steps on each of them, and the
-    seconds to compile it. Without the answers the teacher is asked at every step."""
+    """The first of some students on given lessons: a call of so many steps, and the seconds to
+    compile it. Without the answers the teacher is asked at every step."""
     one, recipe = jax.device_put(jax.tree.map(lambda x: x[0], stack))
     lessons, began = stacked(given), time.perf_counter()
-    run = jax.jit(on_given(work, answers=answers), donate_argnums=0)
+    run = jax.jit(on_given(work, n_steps, answers=answers), donate_argnums=0)
     program = run.lower(one, recipe, work.teacher, lessons).compile()
     compile_s, state = time.perf_counter() - began, [one]
 

@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 
 import jax
 
-PACKAGE = "wfm_jax"
+import wfm_jax
+
+PACKAGE = str(pathlib.Path(wfm_jax.__file__).parent)
 PHASES = ONCE, FORWARD, BACKWARD = "once a step", "forward", "backward"
 _TABLES = ("FileNames", "FunctionNames", "FileLocations", "StackFrames")
 _OPERATION = re.compile(r"\s*(?:ROOT )?%?([\w.\-]+) = ")
@@ -112,7 +114,7 @@ def _file(tables: dict[str, dict[int, str]], frame: int) -> str:
         place, parent = map(int, re.findall(r"=(\d+)", described))
         (name,) = re.findall(r"file_name_id=(\d+)", tables["FileLocations"].get(place, "")) or "0"
         path = tables["FileNames"].get(int(name), "").strip('"')
-        if f"/{PACKAGE}/" in path:
-            return path.rpartition(f"/{PACKAGE}/")[2]
+        if path.startswith(f"{PACKAGE}/"):
+            return path.removeprefix(f"{PACKAGE}/")
         frame = parent - 1  # counted from one, the outermost has none
     return ""

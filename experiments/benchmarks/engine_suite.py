@@ -63,7 +63,7 @@ class Settings(NamedTuple):
         computes: what our encoder's products are computed in: float32, bfloat16.
         batch_size: frames a step.
         rounds: paired measurements; medians are reported.
-        steps: optimizer steps of a call.
+        steps: optimizer steps of a call; those of a sweep's chunk, as a call's arrays are new ones.
         budget_s: seconds after which nothing more is begun.
         tf32: float32 products may be computed in TF32, where the device has it; PyTorch's too.
         peer: run PyTorch too, where it is installed.
@@ -77,7 +77,7 @@ class Settings(NamedTuple):
     computes: tuple[str, ...] = ("float32",)
     batch_size: int = 32
     rounds: int = 3
-    steps: int = 10
+    steps: int = 25
     budget_s: float = 900.0
     tf32: bool = True
     peer: bool = True

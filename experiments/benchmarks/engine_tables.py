@@ -120,14 +120,16 @@ def _like_for_like(model: str, compute: str, cells: list[dict[str, Any]]) -> lis
         title=f"Alone and on the same terms, {model}, {compute}: time over ours",
         caption="Frames given to both. Median and least-most of the rounds.",
     )
-    for column in ("the teacher", "ours, ms", *PEERS):
+    measured = {name.split(",")[0] for cell in cells for name in cell["beside"]}
+    peers = [peer for peer in PEERS if peer in measured]
+    for column in ("the teacher", "ours, ms", *peers):
         table.add_column(column, justify="left" if column == "the teacher" else "right")
     for ours, terms in ((FRAMES_GIVEN, "own teacher pass"), (ALL_GIVEN, "teacher's answers given")):
         own = sorted(s for cell in cells for s in cell["beside"].get(ours, {}).get("seconds", []))
         if own:
-            told = (_against(f"{peer}, {terms}", ours, cells) for peer in PEERS)
+            told = (_against(f"{peer}, {terms}", ours, cells) for peer in peers)
             table.add_row(terms, f"{1e3 * own[len(own) // 2]:.3g}", *told)
-    return [table] if table.row_count else []
+    return [table] if peers and table.row_count else []
 
 
 def _against(name: str, ours: str, cells: list[dict[str, Any]]) -> str:
@@ -151,5 +153,7 @@ def _profile(model: str, compute: str, profile: dict[str, Any]) -> Table:
     for part in profile["parts"]:
         if part["share"] >= _SMALL_SHARE:
             name = part["file"] or "(not said)"
-            table.add_row(part["phase"] or "-", name, f"{part['thread_ms']:.2f}", f"{part['share']:.1%}")
+            table.add_row(
+                part["phase"] or "-", name, f"{part['thread_ms']:.2f}", f"{part['share']:.1%}"
+            )
     return table

@@ -44,6 +44,7 @@ def killed_after(process, seconds):
         return True
 
 
+@pytest.mark.timeout(60 * (KILLS + 5))
 def test_a_killed_sweep_ends_as_if_undisturbed(undisturbed, start, tmp_path):
     """Moments are uniform over a run's time, so that starts, checkpoints and rows are all hit."""
     expected, duration_s = undisturbed

@@ -115,7 +115,7 @@ def test_steps_are_equal(work, subject, given, one):
 
     As far as they moved: Adam turns a gradient that is zero but for rounding into a step.
     """
-    student = jax.jit(engine.on_given(work))(*one, work.teacher, engine.stacked(given))
+    student = jax.jit(engine.on_given(work, 2))(*one, work.teacher, engine.stacked(given))
     loop = engine_torch.Loop(subject)
     loop()
     before, after = (train_torch.by_their_names(s.params) for s in (one[0], student))

@@ -48,6 +48,26 @@ def memory_limit() -> int:
     return int(stats.get("bytes_limit", physical))
 
 
+def check_fits(compiled: Any, width: int, at_a_time: int, limit_bytes: int) -> None:
+    """Whether a program has room; a tenth of the memory is left free.
+
+    Args:
+        compiled: the program.
+        width: configurations on a device.
+        at_a_time: of these, how many run at once.
+        limit_bytes: of a device.
+
+    Raises:
+        ValueError: it has not; one line.
+    """
+    needed, allowed = memory_of(compiled).total, SHARE * limit_bytes
+    if needed > allowed:
+        raise ValueError(
+            f"{width} configurations, {at_a_time} at a time, need {needed / _GIB:.1f} GiB of "
+            f"{allowed / _GIB:.1f} GiB: lower --max_width or --batch_size"
+        )
+
+
 def largest_that_fits(
     compile_for: Callable[[Strategy], Any], width: int, limit_bytes: int
 ) -> Fitted:
@@ -67,12 +87,8 @@ def largest_that_fits(
     allowed = SHARE * limit_bytes
     few = min(FEW, width)
     small = compile_for(few)
+    check_fits(small, width, few, limit_bytes)
     needed = memory_of(small)
-    if needed.total > allowed:
-        raise ValueError(
-            f"{width} configurations, {few} at a time, need {needed.total / _GIB:.1f} GiB of "
-            f"{allowed / _GIB:.1f} GiB: lower --max_width or --batch_size"
-        )
     each = max(needed.temporaries / few, 1.0)
     at_a_time = min(width, int((allowed - needed.arguments) / each))
     while (at_a_time := largest_divisor(width, at_a_time)) > few:

@@ -70,12 +70,15 @@ class Programs:
     def _choose(self, width: int) -> Fitted:
         asked, own = self._settings.strategy, width // self._devices.n
         compile_for = functools.partial(self._compile, width)
-        if asked != "auto":
-            return Fitted(compile_for(asked), asked)
-        if jax.default_backend() == "cpu":
-            usual, others = Fitted(compile_for("map"), "map"), [fitting.FEW]
+        limit, on_cpu = fitting.memory_limit(), jax.default_backend() == "cpu"
+        if asked != "auto" or on_cpu:
+            usual = Fitted(compile_for(how := "map" if asked == "auto" else asked), how)
+            fitting.check_fits(usual.compiled, own, at_once(how, own), limit)
+            if asked != "auto":
+                return usual
+            others = [fitting.FEW]
         else:
-            usual = fitting.largest_that_fits(compile_for, own, fitting.memory_limit())
+            usual = fitting.largest_that_fits(compile_for, own, limit)
             others = [at_once(usual.strategy, own) // part for part in (2, 4)]
         if not self._settings.autotune:
             return usual
