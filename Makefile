@@ -42,11 +42,11 @@ test-slow: $(VENV)/.dev  ## the studies that take minutes
 	$(QUICK) $(PYTEST) -m "slow and not endurance" --ignore=tests/oracles --ignore=tests/studies
 	$(PYTEST) -m slow tests/studies
 
-test-endurance: $(VENV)/.dev  ## several processes, several devices, some kills: some minutes
+test-endurance: $(VENV)/.dev  ## several processes, several devices: some minutes
 	$(QUICK) $(PYTEST) -m endurance tests/sweep tests/experiments
 
 kills: $(VENV)/.dev  ## a hundred SIGKILLs at random moments of small sweeps: half an hour
-	KILLS=100 $(QUICK) $(PY) -m pytest -s -m endurance tests/experiments/test_kills.py
+	KILLS=100 $(QUICK) $(PY) -m pytest -s -m slow tests/experiments/test_kills.py
 
 test-oracles: $(VENV)/.oracles  ## against other libraries; fails, rather than skips, without them
 	@$(PY) -c 'from importlib.metadata import version as v; print(*(f"{p} {v(p)}" for p in ("sionna-no-rt", "torch", "qwix", "bitsandbytes", "gguf")))'

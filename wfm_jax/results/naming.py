@@ -34,8 +34,8 @@ _STAGE_OF = {
 }
 _NUMBERS = {  # the word for a number, and the usual number
     "temperature": ("T", 2.0),
-    "alpha": ("alpha ", 0.9),
-    "learning_rate": ("lr ", 1e-3),
+    "alpha": ("α", 0.9),  # noqa: RUF001
+    "learning_rate": ("lr", 1e-3),
 }
 DASH = "–"  # noqa: RUF001
 
@@ -102,7 +102,9 @@ def _way(row: Row, column: str) -> str:
     match column:
         case "temperature" | "alpha" | "learning_rate":
             word, usual = _NUMBERS[column]
-            return "" if value == usual else f"{word}{value:.3g}"
+            text = f"{value:.3g}"
+            short = text[1:] if text.startswith("0.") else text
+            return "" if value == usual else word + short
         case "scale":
             return "learned" if value == "learned" else ""
         case "group_size":
