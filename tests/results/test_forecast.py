@@ -39,6 +39,15 @@ def test_each_kind_keeps_its_pace(forecast, clock):
     assert forecast.share == pytest.approx(45 / (45 + 205))
 
 
+def test_a_pace_is_supposed_until_one_is_shown(forecast, clock):
+    forecast.suppose("measure", 3.0)
+    forecast.expect("measure", 10)
+    assert forecast.left_s == pytest.approx(30.0)
+    assert forecast.share == 0.0
+    work(forecast, clock, "measure", 1, 5.0)
+    assert forecast.left_s == pytest.approx(9 * 5.0)
+
+
 def test_constant_paces_are_foretold_exactly_at_every_moment(forecast, clock):
     forecast.expect("train", 50)
     forecast.expect("measure", 5)

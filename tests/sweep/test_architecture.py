@@ -164,6 +164,8 @@ def test_training_after_s_is_a_program_of_its_own(teacher, settings, tmp_path):
     trained = {}
 
     class Recorder:
+        pace_s = 0.0
+
         def references(self, known):
             return []
 

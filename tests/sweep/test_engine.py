@@ -29,6 +29,8 @@ def folder(parent, name):
 class Recorder:
     """Stands in for the examiner: keeps the weights it is handed, writes the row's identity."""
 
+    pace_s = 0.0
+
     def __init__(self):
         self.weights = {}
 

@@ -23,6 +23,8 @@ ASKED = [
 class Scoring:
     """Scores what it is handed; writes the row's identity."""
 
+    pace_s = 0.0
+
     def __init__(self, frames):
         self.frames, self.scorer, self.scored = frames, None, {}
 

@@ -17,6 +17,11 @@ class Forecast:
         self._left: dict[str, float] = {}
         self._done: dict[str, float] = {}
         self._spent_s: dict[str, float] = {}
+        self._supposed_s: dict[str, float] = {}
+
+    def suppose(self, kind: str, pace_s: float) -> None:
+        """Seconds that a unit should take, until one has shown it."""
+        self._supposed_s[kind] = pace_s
 
     def expect(self, kind: str, units: float) -> None:
         """So many units more will have to be done; fewer if negative."""
@@ -36,9 +41,9 @@ class Forecast:
         self.did(kind, units, self._clock() - began)
 
     def pace_s(self, kind: str) -> float | None:
-        """Seconds of a unit; None before there was one."""
+        """Seconds of a unit; before there was one, what was supposed, if anything."""
         done = self._done.get(kind, 0.0)
-        return self._spent_s[kind] / done if done else None
+        return self._spent_s[kind] / done if done else self._supposed_s.get(kind)
 
     @property
     def left_s(self) -> float | None:

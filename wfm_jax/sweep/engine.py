@@ -87,6 +87,7 @@ def run_sweep(
         stop,
         total=len(missing),
     )
+    run.forecast.suppose(FINISH, examiner.pace_s)
     if len(missing) < len(asked):
         run.say(f"{len(asked) - len(missing)} of {len(asked)} configurations are finished")
     # All of them first: what does not fit an architecture is said before anything runs.

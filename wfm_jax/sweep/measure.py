@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import time
 from typing import Any
 
 import jax
@@ -52,6 +53,9 @@ class Examiner:
         test_set: the frames.
         folder: the run folder; packed files and frame scores go into it.
         provenance: columns that every row of this process shares (device, versions).
+
+    Attributes:
+        pace_s: seconds that a configuration should take, as the null model took them.
     """
 
     def __init__(
@@ -78,10 +82,11 @@ class Examiner:
         }
         self._apply = apply = build(teacher.config, jax.random.key(0))[0]
         on_curve = make_scorer(teacher.config, apply, self._curve_frames)
-        self._references = {
-            "teacher": on_curve(teacher.params),
-            "null": on_curve(null_of(teacher.params)),
-        }
+        self._references = {"teacher": on_curve(teacher.params)}  # compiles
+        null, began = null_of(teacher.params), time.monotonic()
+        self._references["null"] = on_curve(null)
+        fewer = len(MODEL_SNRS_DB) / len(CURVE_SNRS_DB)
+        self.pace_s = fewer * (time.monotonic() - began)
         key = jax.random.fold_in(jax.random.key(test_set.seed), COVARIANCE_STREAM)
         covariance = jax.jit(lambda: ensemble_covariance(test_set.link, key=key))()
         self._references |= score_classical(self._curve_frames, covariance)
