@@ -60,6 +60,15 @@ def test_constant_paces_are_foretold_exactly_at_every_moment(forecast, clock):
     assert forecast.share == 1.0
 
 
+def test_what_is_between_the_blocks_goes_on_as_it_did(forecast, clock):
+    """A block of 4 s, then 1 s of something else, ten times."""
+    forecast.expect("train", 10)
+    for i in range(10):
+        work(forecast, clock, "train", 1, 4.0)
+        clock.now += 1.0
+        assert forecast.left_s == pytest.approx((9 - i) * 5.0)
+
+
 def test_what_will_not_be_done_is_not_waited_for(forecast, clock):
     forecast.expect("train", 100)
     work(forecast, clock, "train", 10, 10.0)

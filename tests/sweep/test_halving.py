@@ -1,6 +1,8 @@
 """Successive halving: who competes, where, how many go on, and what it costs."""
 
 import dataclasses
+import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -138,3 +140,29 @@ def test_expected_work_is_that_of_the_rule():
     expected = plan.work_of(asked, RULE)
     assert expected.train == pytest.approx(RULE.cost(27, 90))
     assert expected.finish == pytest.approx(3)
+
+
+STUDY = pathlib.Path(__file__).parents[2] / "experiments" / "results" / "halving"
+
+
+def committed(name):
+    rows = [json.loads(line) for line in (STUDY / f"{name}.jsonl").read_text().splitlines()]
+    return {row["config_id"]: row for row in rows if row["kind"] == "configuration"}
+
+
+def test_the_committed_search_finds_the_best_of_the_grid_within_its_interval():
+    """At a quarter of the configuration-steps; who came to the end has the grid's very row."""
+    grid, halved = committed("grid"), committed("halved")
+    assert halved.keys() == grid.keys()
+    ended = [row for row in halved.values() if row["status"] == "ok"]
+    assert all(row["retention"] == grid[row["config_id"]]["retention"] for row in ended)
+    best = max(grid.values(), key=lambda row: row["retention"])
+    found = max(ended, key=lambda row: row["retention"])
+    assert found["retention"] >= best["retention"] - best["retention_ci95"]
+    trained = (
+        row["steps"] if row["status"] == "ok" else row["stopped_at"] for row in halved.values()
+    )
+    (steps,) = {row["steps"] for row in grid.values()}
+    cost = sum(trained)
+    assert cost == RULE.cost(len(grid), steps)
+    assert cost <= sum(row["steps"] for row in grid.values()) / 3

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 class Forecast:
     """Counts units of work by kind, and the seconds they took.
 
+    What is done between the blocks that are timed is taken to go on as it did.
+
     Args:
         clock: seconds; another one for tests.
     """
@@ -18,6 +20,7 @@ class Forecast:
         self._done: dict[str, float] = {}
         self._spent_s: dict[str, float] = {}
         self._supposed_s: dict[str, float] = {}
+        self._began: float | None = None
 
     def suppose(self, kind: str, pace_s: float) -> None:
         """Seconds that a unit should take, until one has shown it."""
@@ -29,6 +32,8 @@ class Forecast:
 
     def did(self, kind: str, units: float, seconds: float) -> None:
         """Some of them are done."""
+        if self._began is None:
+            self._began = self._clock() - seconds
         self._left[kind] = max(0.0, self._left.get(kind, 0.0) - units)
         self._done[kind] = self._done.get(kind, 0.0) + units
         self._spent_s[kind] = self._spent_s.get(kind, 0.0) + seconds
@@ -55,7 +60,15 @@ class Forecast:
                 if pace is None:
                     return None
                 total += units * pace
-        return total
+        return total * self._between
+
+    @property
+    def _between(self) -> float:
+        """All seconds since the first block over those of blocks."""
+        spent = sum(self._spent_s.values())
+        if self._began is None or not spent:
+            return 1.0
+        return max(1.0, (self._clock() - self._began) / spent)
 
     @property
     def share(self) -> float:
