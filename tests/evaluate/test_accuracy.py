@@ -31,6 +31,7 @@ def scored(test_set, drawn):
     return score_classifiers(test_set, drawn.snrs_db, told | classical_classifiers(test_set))
 
 
+@pytest.mark.slow
 def test_likelihood_decides_as_behind_the_same_receivers(scored, classical):
     """The channel's covariance is estimated from other frames here, so LMMSE differs by little."""
     ceiling = classical["genie"].scores.modulation
@@ -39,11 +40,13 @@ def test_likelihood_decides_as_behind_the_same_receivers(scored, classical):
     assert same.mean() > 0.9
 
 
+@pytest.mark.slow
 def test_cumulants_beat_a_guess_and_not_the_likelihood(scored):
     means = {name: found.scores.amc_correct.mean() for name, found in scored.items()}
     assert 0.25 < means[CUMULANTS] < means[LIKELIHOOD] <= means[CEILING]
 
 
+@pytest.mark.slow
 def test_right_is_what_the_label_says(scored, test_set):
     assert scored["told"].scores.amc_correct.all()
     right = scored["first"].scores.amc_correct

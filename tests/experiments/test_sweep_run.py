@@ -71,7 +71,7 @@ def test_the_same_command_again_runs_nothing(finished, start):
     assert (workdir / "results.jsonl").read_bytes() == before
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 def test_stopped_twice_and_resumed_it_ends_as_if_undisturbed(start, tmp_path):
     """The training of a teacher is a part of it."""
     out, _ = start(tmp_path / "undisturbed", teacher=TRAIN).communicate(timeout=500)

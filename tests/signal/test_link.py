@@ -419,6 +419,7 @@ def genie_rates():
     return rates
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("k_db", [-3.0, 7.0, 15.0])
 @pytest.mark.parametrize("m", [2, 4, 6, 8])
 def test_genie_bit_error_rate_is_that_of_theory(genie_rates, m, k_db):
@@ -427,6 +428,7 @@ def test_genie_bit_error_rate_is_that_of_theory(genie_rates, m, k_db):
     assert abs(mean - expected) / error < 5
 
 
+@pytest.mark.slow
 def test_genie_bit_error_rates_are_not_biased_together(genie_rates):
     """Twelve independent z-scores, so their sum over sqrt(12) is one too: it sees a small common
     bias, such as noise 0.25 dB off, more clearly than a single case."""

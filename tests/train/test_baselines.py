@@ -40,6 +40,7 @@ def replaced(monkeypatch):
     monkeypatch.setattr(baselines, "train_classifier", always(2))
 
 
+@pytest.mark.slow
 def test_rows_are_those_of_all_classifiers(replaced, tmp_path):
     """A constant answer is right in a quarter of the frames, of every stratum."""
     rows = baselines_in_folder(TEST_SET, SNRS_DB, ClassifierSettings(), tmp_path)

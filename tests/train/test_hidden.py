@@ -225,6 +225,7 @@ def learnt(steps, trainer, student, lesson):
     return losses(stack([student] * len(RECIPES))), losses(steps("map", 80))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", PARTS)
 def test_a_small_student_learns_what_lies_inside_its_teacher(learnt, part):
     """By each part alone, and by all of them at once; not by the teacher's answers."""

@@ -147,6 +147,7 @@ def trained(built):
     return Trained(starts, *map(by_case, stacked))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_scales_alone_halve_the_loss(trained, seed):
     """At 2 bits, latent weights standing still: less than half of what fixed scales leave (at
@@ -163,6 +164,7 @@ def test_scales_alone_halve_the_loss(trained, seed):
     chex.assert_trees_all_equal(trained.end[learned].params, trained.start[learned].params)
 
 
+@pytest.mark.slow
 def test_scales_without_a_gradient_stay_bit_for_bit(trained):
     for name in ("fixed_0", "rests", "diverges"):
         chex.assert_trees_all_equal(trained.end[name].compression, trained.start[name].compression)
@@ -171,6 +173,7 @@ def test_scales_without_a_gradient_stay_bit_for_bit(trained):
     chex.assert_trees_all_equal(trained.end["rests"], trained.start["rests"])
 
 
+@pytest.mark.slow
 def test_channels_of_zeros_stay_zero(trained):
     end, start = trained.end["zero"], trained.start["zero"]
     assert int(end.diverged_at) == -1
@@ -183,6 +186,7 @@ def test_channels_of_zeros_stay_zero(trained):
     assert not np.any(compress.fake_quant(weights, BITS, scale=scale)[:, 3])
 
 
+@pytest.mark.slow
 def test_one_norm_clips_weights_and_scales(trained):
     """Adam's first moment after a step is a tenth of the clipped gradient, here of norm one."""
     student = trained.one_step["both"]
@@ -192,6 +196,7 @@ def test_one_norm_clips_weights_and_scales(trained):
     np.testing.assert_allclose(np.hypot(*parts), 0.1, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_step_of_a_scale_is_relative(trained):
     """Adam's first step is the learning rate, whatever the scale: 1e-4 or 1."""
     before, after = trained.start["both"], trained.one_step["both"]
@@ -202,6 +207,7 @@ def test_a_step_of_a_scale_is_relative(trained):
         assert steps.max() < 1.01 * rate
 
 
+@pytest.mark.slow
 def test_a_stage_starts_its_optimizer_on_both(trained):
     started = start_stage(trained.end["both"], learned=LEARNED)
     chex.assert_trees_all_equal(started.optimizer, trained.start["both"].optimizer)
