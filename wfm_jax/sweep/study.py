@@ -66,7 +66,8 @@ def versions() -> dict[str, str]:
 
 def devices() -> list[str]:
     """The devices of all processes in words."""
-    return [f"{device.platform} {device.device_kind}" for device in jax.devices()]
+    kinds = [(device.platform, device.device_kind) for device in jax.devices()]
+    return [" ".join(dict.fromkeys(kind)) for kind in kinds]
 
 
 def run_study(
