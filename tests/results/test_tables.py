@@ -122,6 +122,17 @@ def test_ways_that_differ_are_a_column_and_those_shared_a_line():
     assert all("heads" not in line for line in lines[:-1])
 
 
+def test_of_thousands_the_first_are_shown(capsys):
+    from rich.console import Console
+
+    ok = {"kind": "configuration", "pipeline": "P-Q-KD", "status": "ok", "size_bytes": 1000}
+    rows = [ok | {"retention": 1.0 - i / 5000, "seed": 0} for i in range(2000)]
+    print_table(rows, Console(width=100))
+    lines = capsys.readouterr().out.splitlines()
+    assert "The first 120 of 2,000; all of them are in results.parquet." in lines
+    assert len(lines) < 130
+
+
 def test_who_dropped_out_is_counted_and_not_listed(capsys):
     from rich.console import Console
 

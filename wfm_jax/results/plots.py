@@ -54,6 +54,7 @@ class _Panel(NamedTuple):
         return self.ideal + self.unit * np.sinh(height)
 
 
+CROWD = 200  # configurations, more of which hide one another
 _SHARES = (0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 1)
 _RETENTION = _Panel(
     "retention", "retention (1 = teacher, 0 = null)", 1.0, 0.01, -0.05, 0.0, _SHARES
@@ -69,7 +70,8 @@ def pareto_picture(rows: Sequence[Row], path: str | os.PathLike) -> None:
     """Draws quality over size as a PNG, in one step; the Pareto front is drawn and labelled.
 
     Left: retention (GMI where no row has it); right, if known: SNR loss, upside down, so that
-    better is up in both. Bars are 95 % intervals; scores worse than the axis lie on its edge.
+    better is up in both. Bars are 95 % intervals (of many configurations, those of the front);
+    scores worse than the axis lie on its edge.
     Configurations that diverged or dropped out, and those without size or score, are left out.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -100,14 +102,14 @@ def _draw(axes: Any, panel: _Panel, drawn: Sequence[Row], rows: Sequence[Row]) -
     size, score = _coordinates(drawn, panel)
     if not np.isfinite(size + score).any():
         axes.text(0.5, 0.5, "no finished configuration", ha="center", transform=axes.transAxes)
-    half_width = np.nan_to_num(numbers(drawn, f"{panel.column}_ci95"))
+    half_width, front = _half_width(drawn, panel), _front(drawn, panel)
+    marks = {"ms": 6 if len(drawn) <= CROWD else 4, "mec": "white", "mew": 0.5, "alpha": 0.9}
     last = np.array([_last_stage(row) for row in drawn])
     for stage, (color, marker, label) in _LAST_STAGE.items():
         of = (last == stage) & np.isfinite(size + score)
         if of.any():
             axes.errorbar(size[of], score[of], half_width[of], fmt=marker, color=color, label=label,
-                          ms=6, mec="white", mew=0.5, elinewidth=0.9, alpha=0.9)  # fmt: skip
-    front = _front(drawn, panel)
+                          elinewidth=0.9, **marks)  # fmt: skip
     axes.step(size[front], score[front], where="post", color="0.25", lw=1.2, zorder=1,
               label="Pareto front")  # fmt: skip
     for name, dashes in (("teacher", "-."), ("null", ":")):
@@ -150,8 +152,8 @@ def _label_front(axes: Any, panel: _Panel, drawn: Sequence[Row]) -> None:
     from matplotlib.patheffects import withStroke
 
     size, score = _coordinates(drawn, panel)
-    half_width = np.nan_to_num(numbers(drawn, f"{panel.column}_ci95"))
-    known, front = np.isfinite(size + score), _front(drawn, panel)
+    half_width, front = _half_width(drawn, panel), _front(drawn, panel)
+    known = np.isfinite(size + score) & ((half_width > 0.0) | (len(drawn) <= CROWD))
     corners = np.repeat(np.column_stack([size, score])[front], 2, axis=0)
     steps = np.column_stack([corners[1:, 0], corners[:-1, 1]])
     bars = [[[s, v - h], [s, v + h]] for s, v, h in zip(size, score, half_width, strict=True)]
@@ -165,6 +167,16 @@ def _label_front(axes: Any, panel: _Panel, drawn: Sequence[Row]) -> None:
         fontsize=8,
         path_effects=[withStroke(linewidth=2, foreground="white")],
     )
+
+
+def _half_width(drawn: Sequence[Row], panel: _Panel) -> np.ndarray:
+    """Of the intervals; of a crowd, zero but on the front."""
+    half_width = np.nan_to_num(numbers(drawn, f"{panel.column}_ci95"))
+    if len(drawn) > CROWD:
+        off = np.ones(len(drawn), bool)
+        off[_front(drawn, panel)] = False
+        half_width[off] = 0.0
+    return half_width
 
 
 def _front(drawn: Sequence[Row], panel: _Panel) -> np.ndarray:

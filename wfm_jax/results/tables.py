@@ -11,6 +11,7 @@ from wfm_jax.results.pareto import pareto_ranks, ranked
 __all__ = ["pareto_ranks", "print_table"]
 
 WIDTH = 100
+MOST = 120  # configurations that are read on a screen
 _WORDS = ("\npipeline", "\npoint", "\nstudent", "\nhow")
 
 
@@ -23,7 +24,8 @@ class _Field(NamedTuple):
 
 
 def print_table(rows: Sequence[Row], console: Any = None) -> None:
-    """Prints references, then configurations by Pareto rank and size, in 100 columns.
+    """Prints references, then configurations by Pareto rank and size, in 100 columns; of more than
+    :data:`MOST` the first.
 
     Args:
       rows: result rows; missing values show as a dash, a diverged row's rank as ``div.``.
@@ -49,11 +51,15 @@ def print_table(rows: Sequence[Row], console: Any = None) -> None:
         if row := naming.reference(rows, name):
             table.add_row(*(field.text(row) for field in fields), DASH, style="dim")
     table.add_section()
-    for rank, row in ranked(rows):
+    found = ranked(rows)
+    for rank, row in found[:MOST]:
         mark = "div." if naming.diverged(row) else str(rank)
         style = "red" if naming.diverged(row) else "bold" if rank == 1 else None
         table.add_row(*(field.text(row) for field in fields), mark, style=style)
     console.print(table)
+    if len(found) > MOST:
+        more = f"The first {MOST} of {len(found):,}; all of them are in results.parquet."
+        console.print(more, style="dim", highlight=False)
     if n_dropped := sum(map(naming.dropped, rows)):
         console.print(f"Dropped by successive halving: {n_dropped}.", style="dim", highlight=False)
     if shared := naming.shared_ways(rows):

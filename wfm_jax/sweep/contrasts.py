@@ -19,6 +19,7 @@ from wfm_jax.evaluate import metrics
 from wfm_jax.evaluate.frames import TestSet
 from wfm_jax.evaluate.intervals import paired_difference, resample_weights
 from wfm_jax.results import atomic
+from wfm_jax.results.progress import Progress, Silent
 from wfm_jax.sweep.measure import RESAMPLES_SEED, load_scores
 
 PAIRS = (
@@ -30,6 +31,7 @@ PAIRS = (
     ("P-KD-Q", "P-Q-KD"),
     ("P-S-KD", "P-S-FT"),
 )
+MOST = 40  # pairs that are read on a screen
 METRICS = {"amc_accuracy": metrics.amc_accuracy, "gmi_fraction": metrics.gmi_fraction}
 _POINT = ("sparsity", "weight_bits")
 _SAME = (
@@ -44,17 +46,28 @@ _SAME_IF_BOTH = (
 
 
 def contrasts(
-    rows: Sequence[dict[str, Any]], folder: str | os.PathLike, test_set: TestSet
+    rows: Sequence[dict[str, Any]],
+    folder: str | os.PathLike,
+    test_set: TestSet,
+    progress: Progress | None = None,
 ) -> list[dict[str, Any]]:
     """Differences of :data:`PAIRS` wherever both sides were measured at one operating point.
+
+    Args:
+        rows: of the run.
+        folder: of the run.
+        test_set: its frames.
+        progress: told of every pair, where there are many.
 
     Returns:
         One dict a pair and metric: ``a``, ``b``, the operating point, ``student``, ``seed``,
         ``metric``, ``difference`` (a minus b), ``low`` and ``high`` of its 95 % interval.
     """
     weights = resample_weights(test_set.strata, seed=RESAMPLES_SEED)
-    found = []
-    for a, b in _matches(rows):
+    found, pairs = [], list(_matches(rows))
+    progress = progress if progress and len(pairs) > MOST else Silent()
+    progress.start("comparing pairs", len(pairs))
+    for a, b in pairs:
         one, other = (load_scores(folder, row["config_id"], test_set) for row in (a, b))
         for name, metric in METRICS.items():
             difference, low, high = paired_difference(metric, one, other, weights)
@@ -69,6 +82,7 @@ def contrasts(
                     "high": high,
                 }
             )
+        progress.advance(1)
     return found
 
 
@@ -79,14 +93,16 @@ def write_contrasts(found: Sequence[dict[str, Any]], path: str | os.PathLike) ->
 
 
 def print_contrasts(found: Sequence[dict[str, Any]], console: Console) -> None:
-    """Prints a row for each pair at each operating point; dim where the sign is open."""
+    """Prints a row for each pair at each operating point, dim where the sign is open; of more than
+    :data:`MOST` pairs the first."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.title = "Paired differences on the same test frames, with their 95 % intervals"
     for heading in ("contrast", "point", "student", "seed"):
         table.add_column(heading, no_wrap=True)
     for heading in ("AMC, points", "GMI fraction"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for amc, gmi in zip(found[::2], found[1::2], strict=True):
+    pairs = list(zip(found[::2], found[1::2], strict=True))
+    for amc, gmi in pairs[:MOST]:
         table.add_row(
             f"{amc['a']} - {amc['b']}",
             _point(amc),
@@ -96,6 +112,9 @@ def print_contrasts(found: Sequence[dict[str, Any]], console: Console) -> None:
             _cell(gmi, 1.0, 4),
         )
     console.print(table)
+    if len(pairs) > MOST:
+        more = f"The first {MOST} of {len(pairs):,}; all of them are in contrasts.jsonl."
+        console.print(more, style="dim", highlight=False)
 
 
 def _point(contrast: dict[str, Any]) -> str:

@@ -123,11 +123,11 @@ def run_study(
                     study.model, study.teacher, folder, progress=progress, stop=stop
                 )
             stored = _sweep(study, teacher, folder, progress, stop, began)
+            if not processes.is_first():
+                return []
+            found, lines = publish(study, stored, folder, progress)
         finally:
             progress.close()
-        if not processes.is_first():
-            return []
-        found, lines = publish(study, stored, folder)
         if console is not None:
             read_out(stored, found, lines, console)
         return stored
@@ -189,9 +189,18 @@ def _sweep(
 
 
 def publish(
-    study: Study, stored: Sequence[dict[str, Any]], folder: pathlib.Path
+    study: Study,
+    stored: Sequence[dict[str, Any]],
+    folder: pathlib.Path,
+    progress: Progress | None = None,
 ) -> tuple[list[dict[str, Any]], list[Line]]:
     """Writes what is derived from the rows: Parquet, curves, picture, text.
+
+    Args:
+        study: what was asked.
+        stored: all rows.
+        folder: of the run.
+        progress: told of pairs that are compared.
 
     Returns:
         Contrasts and yardstick lines, for :func:`read_out`.
@@ -206,7 +215,7 @@ def publish(
             curves += curve_rows(scored, **labels)
     (folder / CURVES).unlink(missing_ok=True)
     write_curves(folder / CURVES, curves)
-    found = contrasts.contrasts(stored, folder, study.test_set)
+    found = contrasts.contrasts(stored, folder, study.test_set, progress)
     contrasts.write_contrasts(found, folder / CONTRASTS)
     pareto_picture(stored, folder / PICTURE)
     text = io.StringIO()
