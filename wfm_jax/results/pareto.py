@@ -1,5 +1,6 @@
 """Which configurations are worth their bytes."""
 
+import bisect
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,7 +14,8 @@ def pareto_ranks(size_bytes: ArrayLike, quality: ArrayLike) -> np.ndarray:
 
     Rank 1 is the Pareto front: nothing else is as small and as good, and better in one of both.
     Rank 2 is the front without rank 1, and so on. Equal points share a rank; points with a NaN
-    share the last one.
+    share the last one. In n log n steps (Zhang et al. 2015, "An efficient approach to nondominated
+    sorting", on two objectives).
 
     Args:
       size_bytes: ``[n]``; smaller is better.
@@ -24,16 +26,19 @@ def pareto_ranks(size_bytes: ArrayLike, quality: ArrayLike) -> np.ndarray:
     """
     size, quality = np.asarray(size_bytes, np.float64), np.asarray(quality, np.float64)
     ranks = np.zeros(size.shape, np.int64)
-    left, rank = np.flatnonzero(~np.isnan(size + quality)), 0
-    while left.size:
-        rank += 1
-        s, q = size[left], quality[left]
-        as_good = (s[:, None] <= s) & (q[:, None] >= q)
-        better = (s[:, None] < s) | (q[:, None] > q)
-        front = ~(as_good & better).any(0)
-        ranks[left[front]] = rank
-        left = left[~front]
-    ranks[ranks == 0] = rank + 1
+    known = np.flatnonzero(~np.isnan(size + quality))
+    # Whoever could dominate a point comes before it. Of each front the best quality so far is
+    # kept, with its sign changed: they rise from front to front, and a point belongs to the first
+    # front of which nobody is as good.
+    worst: list[float] = []
+    before, front = None, 0
+    for i in known[np.lexsort((-quality[known], size[known]))]:
+        point = (float(size[i]), float(quality[i]))
+        if point != before:
+            front = bisect.bisect_right(worst, -point[1])
+            worst[front : front + 1] = [-point[1]]
+        ranks[i], before = front + 1, point
+    ranks[ranks == 0] = len(worst) + 1
     return ranks
 
 
