@@ -45,7 +45,7 @@ test-slow: $(VENV)/.dev  ## the studies that take minutes
 test-endurance: $(VENV)/.dev  ## several processes, several devices: some minutes
 	$(QUICK) $(PYTEST) -m endurance tests/sweep tests/experiments
 
-kills: $(VENV)/.dev  ## a hundred SIGKILLs at random moments of small sweeps: half an hour
+kills: $(VENV)/.dev  ## a hundred SIGKILLs at random moments of small sweeps: an hour
 	KILLS=100 $(QUICK) $(PY) -m pytest -s -m slow tests/experiments/test_kills.py
 
 test-oracles: $(VENV)/.oracles  ## against other libraries; fails, rather than skips, without them
