@@ -73,3 +73,10 @@ def test_another_program_has_to_win_by_a_tenth(other, wins):
         return {"usual": 1.0, "slow": 3.0, "new": other}[compiled] * next(noise)
 
     assert fitting.fastest(usual, [slow, new], seconds) is (new if wins else usual)
+
+
+def test_a_program_without_room_is_one_line():
+    program = Compiler(GIB, lambda n: 3 * GIB)(1)
+    fitting.check_fits(program, 8, 1, limit_bytes=5 * GIB)
+    with pytest.raises(ValueError, match=r"8 configurations, 1 at a time, need 4.0 GiB of 3.6 GiB"):
+        fitting.check_fits(program, 8, 1, limit_bytes=4 * GIB)
