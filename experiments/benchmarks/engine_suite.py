@@ -12,10 +12,10 @@ while few configurations train together, the launches, hundreds a step of 2 us o
 
 Strategies of the configuration axis: ``map`` one after the other, ``vmap`` all at once, a number:
 so many vmapped at a time. Beside each, round by round: the program of one configuration, called for
-one after the other, each call with frames and a teacher pass of its own; and PyTorch, eager and
-compiled (on a GPU as CUDA graphs), one configuration after the other, with its own teacher pass and
-with the teacher's answers given. PyTorch's frames are drawn beforehand, ours within the step unless
-said otherwise.
+one after the other, each call with frames and a teacher pass of its own; the same on given frames,
+with the teacher asked and with its answers given; and PyTorch, eager and compiled (on a GPU as CUDA
+graphs), one configuration after the other, on given frames likewise. Of the fastest cell of each
+model the profiler says where the time goes (:mod:`experiments.benchmarks.engine_parts`).
 """
 
 import contextlib
