@@ -16,7 +16,7 @@ import jax
 
 import wfm_jax
 
-PACKAGE = str(pathlib.Path(wfm_jax.__file__).parent)
+PACKAGE = pathlib.Path(wfm_jax.__file__).parent
 PHASES = ONCE, FORWARD, BACKWARD = "once a step", "forward", "backward"
 _TABLES = ("FileNames", "FunctionNames", "FileLocations", "StackFrames")
 _OPERATION = re.compile(r"\s*(?:ROOT )?%?([\w.\-]+) = ")
@@ -114,7 +114,8 @@ def _file(tables: dict[str, dict[int, str]], frame: int) -> str:
         place, parent = map(int, re.findall(r"=(\d+)", described))
         (name,) = re.findall(r"file_name_id=(\d+)", tables["FileLocations"].get(place, "")) or "0"
         path = tables["FileNames"].get(int(name), "").strip('"')
-        if path.startswith(f"{PACKAGE}/"):
-            return path.removeprefix(f"{PACKAGE}/")
+        within = path.rpartition(f"/{PACKAGE.name}/")[2]  # compiled by any checkout, and kept
+        if within != path and (PACKAGE / within).is_file():
+            return within
         frame = parent - 1  # counted from one, the outermost has none
     return ""

@@ -138,8 +138,10 @@ StackFrames
 """
 
 
-def test_operations_are_those_of_the_innermost_file_of_the_package():
-    program = PROGRAM.replace("PACKAGE", engine_parts.PACKAGE)
+@pytest.mark.parametrize("checkout", [engine_parts.PACKAGE, "/another/checkout/wfm_jax"])
+def test_operations_are_those_of_the_innermost_file_of_the_package(checkout):
+    """Of whichever checkout: JAX keeps programs with the paths they were compiled from."""
+    program = PROGRAM.replace("PACKAGE", str(checkout))
     assert engine_parts.origins(program) == {
         "dot.1": (engine_parts.ONCE, "model/dense.py"),
         "dot.2": (engine_parts.FORWARD, ""),
