@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from wfm_jax.model.views import Inputs
 from wfm_jax.signal import link, mixed_qam
 
-_GAIN_FLOOR = 1e-4
-_EVIDENCE_NATS = 30.0
-_NOISE_DOUBT_DB = (-1.0, 0.0, 1.0)
+GAIN_FLOOR = 1e-4
+EVIDENCE_NATS = 30.0
+NOISE_DOUBT_DB = (-1.0, 0.0, 1.0)
 
 
 class Outputs(NamedTuple):
@@ -73,12 +73,12 @@ def log_likelihood(
         float32[batch, n_modulations]; 0 for frames whose resource elements no view shows.
     """
     symbols, noise = _equalise(config, inputs, channel, log_noise)
-    doubt = 10.0 ** (jnp.asarray(_NOISE_DOUBT_DB)[:, None, None] / 10.0)
+    doubt = 10.0 ** (jnp.asarray(NOISE_DOUBT_DB)[:, None, None] / 10.0)
     columns = mixed_qam.evidence_of_orders(symbols[None], doubt * noise, config.bits_per_symbol)
     in_doubt = jnp.stack([jnp.sum(column, axis=2) for column in columns], axis=-1)
     total = jax.nn.logsumexp(in_doubt, axis=0)
     behind = jnp.max(total, axis=-1, keepdims=True) - total
-    bounded = -_EVIDENCE_NATS * jnp.log1p(behind / _EVIDENCE_NATS)
+    bounded = -EVIDENCE_NATS * jnp.log1p(behind / EVIDENCE_NATS)
     return jnp.where(inputs.has_grid[:, None], bounded, 0.0)
 
 
@@ -88,5 +88,5 @@ def _equalise(
     """Data elements over their channel, and the noise variance left on them: [batch, n_data]."""
     elements = (inputs.grid, channel, log_noise)
     y, h, log_noise = (link.data_elements(config, x) for x in elements)
-    gain = jnp.square(h.real) + jnp.square(h.imag) + _GAIN_FLOOR
+    gain = jnp.square(h.real) + jnp.square(h.imag) + GAIN_FLOOR
     return y * jnp.conj(h) / gain, jnp.exp(log_noise) / gain

@@ -15,10 +15,10 @@ import numpy as np
 from wfm_jax.signal import qam
 
 EXACT_NATS = 40.0
-_SLOPE = 4.0
-_TINY = 1e-36
+SLOPE = 4.0
+TINY = 1e-36
 _ROUNDING_NATS = 80.0
-_LEAST = 1e-30
+LEAST = 1e-30
 
 
 class MixedDemap(NamedTuple):
@@ -80,7 +80,7 @@ def demap(
         """[batch, 1, 2n], against levels [batch, P, 1]: short axes are not the last one."""
         return jnp.stack([in_phase, quadrature], axis=1).reshape(batch, 1, -1)
 
-    levels = jnp.asarray(_repeated_levels(orders))[modulation][:, :, None]
+    levels = jnp.asarray(repeated_levels(orders))[modulation][:, :, None]
     part, scale = both_axes(y.real, y.imag), 1.0 / both_axes(n0, n0)
     nearest = jax.lax.stop_gradient(_nearest(part, levels))
 
@@ -91,7 +91,7 @@ def demap(
 
     best = jax.lax.stop_gradient(jnp.square(part - nearest))
     metric = jnp.minimum((best - jnp.square(part - levels)) * scale, _ROUNDING_NATS)
-    mean = jnp.maximum(jnp.mean(jnp.exp(metric), axis=1, keepdims=True), _LEAST)
+    mean = jnp.maximum(jnp.mean(jnp.exp(metric), axis=1, keepdims=True), LEAST)
     evidence = jnp.log(mean) - best * scale
     evidence = jnp.sum(evidence.reshape(batch, 2, -1), axis=1).reshape(y.shape)
     return MixedDemap(
@@ -133,7 +133,7 @@ def evidence_of_orders(y: jax.Array, n0: jax.Array, orders: tuple[int, ...]) -> 
         nearest = jax.lax.stop_gradient(functools.reduce(jnp.minimum, squares))
         metrics = (jnp.minimum((nearest - square) * scale, _ROUNDING_NATS) for square in squares)
         mean = sum(jnp.exp(metric) for metric in metrics) / levels.size
-        of_axes = jnp.log(jnp.maximum(mean, _LEAST)) - nearest * scale
+        of_axes = jnp.log(jnp.maximum(mean, LEAST)) - nearest * scale
         return of_axes[0] + of_axes[1] + jnp.log(scale)
 
     return [evidence(m) for m in orders]
@@ -155,7 +155,7 @@ def _axis_llrs(
         float32[batch, k, n], P = 2^k.
     """
     one, zero = _sums_by_bit(_weigh(part, scale, nearest, levels).weight)
-    return jnp.log((one + _TINY) / (zero + _TINY))
+    return jnp.log((one + TINY) / (zero + TINY))
 
 
 @_axis_llrs.defjvp
@@ -166,7 +166,7 @@ def _axis_slopes(
     sum by their weights: what is kept for the backward pass is k arrays, not P."""
     part, scale, nearest, levels = primals
     weight, slope, behind = _weigh(part, scale, nearest, levels)
-    one, zero = (total + _TINY for total in _sums_by_bit(weight))
+    one, zero = (total + TINY for total in _sums_by_bit(weight))
 
     def difference(of_levels: jax.Array) -> jax.Array:
         in_one, in_zero = _sums_by_bit(weight * slope * of_levels)
@@ -191,7 +191,7 @@ def _weigh(part: jax.Array, scale: jax.Array, nearest: jax.Array, levels: jax.Ar
     step = levels - nearest
     behind = step * (2.0 * (part - nearest) - step)
     metric = jnp.minimum(behind * scale, 0.0)
-    slope = 1.0 / (1.0 + jnp.maximum(-EXACT_NATS - metric, 0.0) / _SLOPE)
+    slope = 1.0 / (1.0 + jnp.maximum(-EXACT_NATS - metric, 0.0) / SLOPE)
     weight = jnp.exp(jnp.maximum(metric, -EXACT_NATS)) * jnp.square(jnp.square(slope))
     return _Weighed(weight, slope, behind)
 
@@ -214,7 +214,7 @@ def _nearest(part: jax.Array, levels: jax.Array) -> jax.Array:
     return jnp.clip(half * (2.0 * jnp.floor(part / (2.0 * half)) + 1.0), -outermost, outermost)
 
 
-def _repeated_levels(orders: tuple[int, ...]) -> np.ndarray:
+def repeated_levels(orders: tuple[int, ...]) -> np.ndarray:
     """Levels of an axis by label, float32[n_orders, P], P those of the largest constellation.
 
     A smaller one repeats its levels: its labels are the first bits of the largest one's, and bits

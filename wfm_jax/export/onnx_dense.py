@@ -1,0 +1,155 @@
+"""Dense layers of an ONNX graph: in float32, of stored integers, or all in int8.
+
+=================  ===========================================  ================================
+kernel             its input                                    becomes
+=================  ===========================================  ================================
+floating point     floating point                               Gemm
+integers           floating point                               DequantizeLinear, Gemm
+integers           on a grid                                    QuantizeLinear, DequantizeLinear
+                                                                on both sides of a Gemm
+=================  ===========================================  ================================
+
+The last is what ONNX Runtime makes one QGemm of, and TensorRT an int8 product: for that the bias
+has to be int32 in units of input scale times weight scale. Integers and scales are those of the
+compressed model and never found anew. Kernels of 2 to 4 bits are stored in INT4, of 5 to 8 in INT8;
+inputs of an integer product count in INT8 always, which is what its kernels read.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from wfm_jax import compress
+from wfm_jax.export.compressed import CompressedModel
+from wfm_jax.export.grids import Float, Grid, Uniform
+from wfm_jax.export.onnx_graph import Graph
+
+_LARGEST_BIAS = 1 << 30
+
+
+class ActivationGrid(NamedTuple):
+    """Integers 0 ... 2^bits - 1 in uint8: ``(integer - zero_point) * scale``."""
+
+    scale: np.ndarray
+    zero_point: np.ndarray
+    bits: int
+
+
+def activation_grid(model: CompressedModel, point: str) -> ActivationGrid | None:
+    """The frozen grid of a point; None where activations stay in floating point.
+
+    Raises:
+        ValueError: activations of more than 8 bits that are not in floating point either.
+    """
+    if model.ranges is None or point not in model.ranges or model.act_bits >= 16:
+        return None
+    low, high = model.ranges[point]
+    grid = compress.affine_grid(low, high, model.act_bits)
+    return ActivationGrid(
+        np.asarray(grid.scale, np.float32), np.asarray(grid.zero_point, np.uint8), model.act_bits
+    )
+
+
+def snapped(graph: Graph, x: str, grid: ActivationGrid | None) -> str:
+    """What passes a point: quantized and dequantized again, for dense layers to fuse with."""
+    if grid is None:
+        return x
+    if grid.bits < 8:
+        ends = (np.array([0, 2**grid.bits - 1]) - float(grid.zero_point)) * grid.scale
+        low, high = ends.astype(np.float32)  # no Clip: ONNX Runtime fuses it with a Gemm before it
+        x = graph("Max", graph("Min", x, high), low)
+    integers = graph("QuantizeLinear", x, grid.scale, grid.zero_point)
+    return graph("DequantizeLinear", integers, grid.scale, grid.zero_point)
+
+
+def dense(
+    graph: Graph, model: CompressedModel, path: str, x: str, entering: ActivationGrid | None = None
+) -> str:
+    """``x @ kernel + bias`` of the layer at ``path``.
+
+    Args:
+        graph: to add to.
+        model: what is exported.
+        path: of the layer.
+        x: float32[rows, in], on its grid where it has one.
+        entering: the grid of ``x``, from :func:`activation_grid`.
+
+    Raises:
+        ValueError: an integer product of a kernel whose scales cannot leave it, or of a bias that
+            int32 cannot hold; naming the layer.
+    """
+    bias = model.params.get(f"{path}/bias")
+    grid = _grid(model, f"{path}/kernel")
+    if entering is None or isinstance(grid, Float):
+        return graph("Gemm", x, kernel(graph, model, f"{path}/kernel"), bias, name=path)
+    weights = _integer_kernel(graph, model, path)
+    if bias is None:
+        bias = np.zeros(weights.scale.size, np.float32)
+    unit = (entering.scale * weights.scale).astype(np.float32)
+    steps = np.rint(bias.astype(np.float64) / unit)
+    if np.abs(steps).max() > _LARGEST_BIAS:
+        raise ValueError(f"{path}/bias: too large for int32 in steps of {unit.min():.1e}")
+    zero_points = np.zeros(unit.size, np.int32)
+    whole = graph.constant(steps.astype(np.int32), f"{path}/bias")
+    added = graph("DequantizeLinear", whole, unit, zero_points, axis=0)
+    return graph("Gemm", x, weights.name, added, name=path)
+
+
+def kernel(graph: Graph, model: CompressedModel, name: str, rows: slice = slice(None)) -> str:
+    """A kernel, or some of its rows, as a float32 value: a constant, or integers dequantized.
+
+    INT4 and INT8 hold grids of one scale a channel, and INT4 of groups as long as ``rows`` allows;
+    what lies on another grid is stored in float32.
+    """
+    weights, grid = model.params[name], _grid(model, name)
+    part = f"{name}[{rows.start or 0}:]" if rows != slice(None) else name
+    if not isinstance(grid, Uniform) or grid.inputs is not None:
+        return graph.constant(weights[rows], part)
+    integers, scale = grid.codes(weights)[rows], np.asarray(grid.scale, np.float32)
+    small = grid.bits <= 4
+    blocked = scale.ndim == 2 and scale.shape[0] > 1
+    if blocked and (rows != slice(None) or scale.shape[1] != weights.shape[1] or not small):
+        return graph.constant(weights[rows], part)
+    if blocked:
+        length = weights.shape[0] // scale.shape[0]
+        stored = graph.int4(integers, part)
+        return graph("DequantizeLinear", stored, scale, axis=0, block_size=length)
+    by_channel = _by_channel(scale, weights)
+    if small:
+        return graph("DequantizeLinear", graph.int4(integers, part), by_channel, axis=1)
+    return _int8(graph, part, integers, by_channel)
+
+
+class _IntegerKernel(NamedTuple):
+    name: str
+    scale: np.ndarray
+
+
+def _integer_kernel(graph: Graph, model: CompressedModel, path: str) -> _IntegerKernel:
+    weights, grid = model.params[f"{path}/kernel"], _grid(model, f"{path}/kernel")
+    if not isinstance(grid, Uniform) or grid.inputs is not None or np.shape(grid.scale)[0] > 1:
+        raise ValueError(
+            f"{path}/kernel: an int8 product needs symmetric integers with one scale a channel; "
+            "export it with activations in floating point"
+        )
+    scale = _by_channel(np.asarray(grid.scale, np.float32), weights)
+    integers = grid.codes(weights)
+    # A channel of zeros has no scale, and its bias needs one.
+    scale = np.where(np.any(integers, axis=0), scale, np.float32(scale.max() or 1.0))
+    return _IntegerKernel(_int8(graph, f"{path}/kernel", integers, scale), scale)
+
+
+def _int8(graph: Graph, name: str, integers: np.ndarray, scale: np.ndarray) -> str:
+    """Dequantized. Integers and zero points are shared with nothing: ONNX Runtime rewrites them
+    where a processor needs it."""
+    stored = graph.own(integers.astype(np.int8), name)
+    zero_points = graph.own(np.zeros(scale.size, np.int8), f"{name}/zero_point")
+    return graph("DequantizeLinear", stored, scale, zero_points, axis=1)
+
+
+def _by_channel(scale: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    return np.broadcast_to(scale.reshape(-1), weights.shape[1:]).astype(np.float32)
+
+
+def _grid(model: CompressedModel, name: str) -> Grid:
+    return model.grids.get(name, Float()).checked(model.params[name].shape)
