@@ -64,7 +64,7 @@ def encode(graph: Graph, model: CompressedModel, views: dict[str, View], modulat
     x = graph("Reshape", x, np.array([-1, config.n_tokens, config.d_model]))
     sizes = np.array([1, config.n_patches, config.n_segments])
     frame, patches, *_ = graph.several(
-        "Split", np.count_nonzero(sizes), x, sizes[sizes > 0], axis=1
+        "Split", int(np.count_nonzero(sizes)), x, sizes[sizes > 0], axis=1
     )
     return Tokens(frame, patches)
 
