@@ -1,0 +1,1 @@
+"""What `experiments.profile` measures: the forms of a model side by side."""

@@ -1,0 +1,62 @@
+"""Memory of an ONNX file at work, measured in a process of its own that holds nothing else."""
+
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+
+import numpy as np
+
+_LONGEST_S = 120.0
+# Prints the bytes by which the process grew between its imports and its last answer.
+_PROGRAM = """
+import io, resource, sys
+import numpy as np
+import onnxruntime
+
+UNIT = 1 if sys.platform == "darwin" else 1024
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT
+
+given = np.load(io.BytesIO(sys.stdin.buffer.read()), allow_pickle=False)
+fed = {name: given[name] for name in given.files}
+before = peak()
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads = options.inter_op_num_threads = 1
+options.log_severity_level = 3
+options.add_session_config_entry("session.x64quantprecision", "1")
+options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "1")
+session = onnxruntime.InferenceSession(
+    sys.argv[1], options, providers=["CPUExecutionProvider"]
+)
+for _ in range(3):
+    session.run(None, fed)
+print(peak() - before)
+"""
+
+
+def onnx_peak_bytes(path: str | os.PathLike, fed: Mapping[str, np.ndarray]) -> int:
+    """Bytes that loading a file and answering take at most, beyond Python and ONNX Runtime.
+
+    Args:
+        path: of the ONNX file.
+        fed: its inputs, by name.
+
+    Raises:
+        RuntimeError: the process did not answer; says its last line.
+    """
+    packed = io.BytesIO()
+    np.savez(packed, **fed)
+    done = subprocess.run(
+        [sys.executable, "-c", _PROGRAM, os.fspath(path)],
+        input=packed.getvalue(),
+        capture_output=True,
+        timeout=_LONGEST_S,
+        check=False,
+    )
+    if done.returncode:
+        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        raise RuntimeError(f"{path}: its memory could not be measured: {' '.join(last)}")
+    return int(done.stdout)
