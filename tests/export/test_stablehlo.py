@@ -1,5 +1,6 @@
 """A StableHLO file answers as the model does, wherever it is read, or refuses."""
 
+import dataclasses
 import json
 import pathlib
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import jax
 import numpy as np
 import pytest
+from jax import export
 
 import wfm_jax
 from wfm_jax import compress
@@ -85,7 +87,7 @@ def test_the_file_says_what_it_is(path, loaded, config, receiver):
     assert loaded.metadata["notes"] == {"study": "none"}
     assert loaded.metadata["model"] == json.loads(json.dumps(to_dict(config)))
     program = container.split(FORMAT, path.read_bytes(), "")[1]
-    exported = jax.export.deserialize(bytearray(program))
+    exported = export.deserialize(bytearray(program))
     assert exported.platforms == ("cpu", "cuda", "tpu")
     assert {str(aval.shape[0]) for aval in exported.in_avals} == {"batch"}
 
@@ -168,6 +170,17 @@ def test_a_signed_but_wrong_header_is_refused(path, tmp_path, line):
 def test_a_program_that_jax_cannot_read_is_refused(path, tmp_path, program):
     wrong = rewritten(path, tmp_path, lambda h: None, program)
     with pytest.raises(ExportFileError, match=r"wrong\.stablehlo: program: of JAX"):
+        load(wrong)
+
+
+def test_a_program_of_a_later_stablehlo_is_refused_when_it_is_read(path, tmp_path):
+    """JAX itself notices at the first call only."""
+    program = container.split(FORMAT, path.read_bytes(), "")[1]
+    exported = export.deserialize(bytearray(program))
+    later = dataclasses.replace(exported, mlir_module_serialized=b"ML\xefR of tomorrow")
+    wrong = rewritten(path, tmp_path, lambda h: None, bytes(later.serialize()))
+    line = rf"wrong\.stablehlo: program: of JAX {jax.__version__}, .* cannot read it: .*"
+    with pytest.raises(ExportFileError, match=f"^.*{line}$"):
         load(wrong)
 
 

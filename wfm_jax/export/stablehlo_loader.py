@@ -1,8 +1,10 @@
 """Runs a receiver from its StableHLO file: with JAX and NumPy, without any code of the model.
 
-receiver = load("receiver.stablehlo")
-print(*receiver.inputs, *receiver.outputs, sep="\\n")
-answers = receiver(grid=grid, csi=csi, spectrogram=spectrogram, iq=iq, modulation=modulation)
+The file says what goes in and what comes out, in which units:
+
+    receiver = load("receiver.stablehlo")
+    print(*receiver.inputs, *receiver.outputs, sep="\\n")
+    answers = receiver(grid=grid, csi=csi, spectrogram=spectrogram, iq=iq, modulation=modulation)
 """
 
 import importlib.util
@@ -77,13 +79,15 @@ def load(path: str | os.PathLike) -> Loaded:
         )
     try:
         exported = export.deserialize(bytearray(program))
+        call = jax.jit(exported.call)
+        call.lower(_one_frame(exported))
     except Exception as error:  # JAX has no error of its own for programs it cannot read
         line = str(error).split("\n", 1)[0]
         raise ExportFileError(
             f"{path}: program: of JAX {written}, JAX {jax.__version__} cannot read it: {line}"
         ) from None
     _check_program(exported, inputs, outputs, os.fspath(path))
-    return Loaded(inputs, outputs, header, jax.jit(exported.call))
+    return Loaded(inputs, outputs, header, call)
 
 
 def require_flatbuffers() -> None:
@@ -96,6 +100,13 @@ def require_flatbuffers() -> None:
 
 def _ports(fields: Sequence[dict[str, Any]]) -> tuple[Port, ...]:
     return tuple(Port(**{**port, "shape": tuple(port["shape"])}) for port in fields)
+
+
+def _one_frame(exported: export.Exported) -> dict[str, jax.ShapeDtypeStruct]:
+    """What the program takes, for a batch of one."""
+    one = [jax.ShapeDtypeStruct((1, *aval.shape[1:]), aval.dtype) for aval in exported.in_avals]
+    (arrays,), _ = jax.tree.unflatten(exported.in_tree, one)
+    return arrays
 
 
 def _check_program(
