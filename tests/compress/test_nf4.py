@@ -13,8 +13,6 @@ from wfm_jax.compress import (
     nf4,
     nf4_dequantize,
     nf4_quantize,
-    q8_0_dequantize,
-    q8_0_quantize,
 )
 from wfm_jax.compress.dynamic_map import DYNAMIC_MAP, dequantize_dynamic, quantize_dynamic
 from wfm_jax.compress.nf4 import NF4_LEVELS
@@ -254,23 +252,3 @@ def test_rejects_bad_block_sizes(block_size):
         nf4_quantize(W, block_size=block_size)
     with pytest.raises(ValueError, match="block_size must be a power of two"):
         nf4(block_size=block_size)
-
-
-def test_q8_0_rounds_halves_away_from_zero_and_stores_half_precision_scales():
-    w = jnp.concatenate([jnp.array([127.0, 0.5, 1.5, 2.5, -0.5, -2.5]), jnp.zeros(26)])[:, None]
-    q = q8_0_quantize(w)
-    assert (q.integers.dtype, q.scale.dtype) == (jnp.int8, jnp.float16)
-    assert q.integers[:6, 0].tolist() == [127, 1, 2, 3, -1, -3]
-    assert q.scale.tolist() == [[1.0]]
-    stack = jax.vmap(q8_0_quantize)(jnp.stack([w, 2 * w]))
-    np.testing.assert_array_equal(stack.integers[0], stack.integers[1])
-    assert not bool(q8_0_dequantize(q8_0_quantize(jnp.zeros((64, 3)))).any())
-    with pytest.raises(ValueError, match="group_size=32 does not divide the input axis"):
-        q8_0_quantize(jnp.ones((48, 3)))
-
-
-def test_q8_0_is_within_half_a_step():
-    w = jnp.asarray(np.random.default_rng(7).normal(size=(64, 9)), jnp.float32)
-    step = jnp.repeat(jnp.abs(w).reshape(2, 32, 9).max(1) / 127, 32, axis=0)
-    error = jnp.abs(q8_0_dequantize(q8_0_quantize(w)) - w)
-    assert bool((error <= step * (0.5 + 127 * 2**-11)).all())

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import export
 from scipy import special
 
 from wfm_jax.signal import mixed_qam, qam
@@ -135,6 +136,14 @@ def test_jit_and_vmap_agree_with_eager():
     for other in (jitted, joined):
         np.testing.assert_allclose(other.llr, eager.llr, rtol=1e-4, atol=1e-4)
         np.testing.assert_allclose(other.log_evidence, eager.log_evidence, rtol=1e-4, atol=1e-4)
+
+
+def test_a_program_of_it_holds_for_any_batch_size():
+    (batch,) = export.symbolic_shape("batch")
+    shapes = [((batch, 6), np.complex64), ((batch, 6), np.float32), ((batch,), np.int32)]
+    specs = [jax.ShapeDtypeStruct(*spec) for spec in shapes]
+    program = export.export(jax.jit(functools.partial(mixed_qam.demap, orders=(2, 4))))(*specs)
+    assert [str(aval) for aval in program.out_avals] == ["float32[batch,6,4]", "float32[batch,6]"]
 
 
 def test_gradients_are_those_of_each_order():

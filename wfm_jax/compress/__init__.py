@@ -65,7 +65,14 @@ from wfm_jax.compress.erk import erk_kept
 from wfm_jax.compress.feature_matching import FeatureMap, match_init, match_loss
 from wfm_jax.compress.fisher import expected_increase, expected_increases
 from wfm_jax.compress.gather import gather_statistics
-from wfm_jax.compress.gguf_blocks import Q8_0, q8_0_dequantize, q8_0_quantize
+from wfm_jax.compress.gguf_blocks import (
+    Q4_0,
+    Q8_0,
+    q4_0_dequantize,
+    q4_0_quantize,
+    q8_0_dequantize,
+    q8_0_quantize,
+)
 from wfm_jax.compress.gptq import GPTQResult, gptq, gptq_with_report
 from wfm_jax.compress.gptq_transform import GPTQState, gptq_quantize
 from wfm_jax.compress.gradients import gradient_statistics
@@ -127,6 +134,7 @@ __all__ = [
     "LEFT_ALONE",
     "NF4",
     "NM",
+    "Q4_0",
     "Q8_0",
     "AWQResult",
     "AWQState",
@@ -238,6 +246,8 @@ __all__ = [
     "prune",
     "prune_by",
     "prune_units",
+    "q4_0_dequantize",
+    "q4_0_quantize",
     "q8_0_dequantize",
     "q8_0_quantize",
     "quantize",

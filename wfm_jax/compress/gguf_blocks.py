@@ -1,8 +1,10 @@
-"""GGUF's Q8_0: eight bits in groups of 32, as llama.cpp stores them.
+"""GGUF's Q8_0 and Q4_0: eight and four bits in groups of 32, as llama.cpp stores them.
 
-Its integers differ from those of `wfm_jax.compress.fake_quant` at 8 bits, groups of 32 and the
+Integers of Q8_0 differ from those of `wfm_jax.compress.fake_quant` at 8 bits, groups of 32 and the
 bound ``"restricted"`` in two ways: halves are rounded away from zero, and the scale is stored in
-float16 after it has been used. The layout is that of ggml's ``block_q8_0`` (ggml-quants.c).
+float16 after it has been used. Q4_0 has scales of either sign: the weight of the largest magnitude
+is always -8 times its scale, so that none of the sixteen integers is wasted. The layouts are those
+of ggml's ``block_q8_0`` and ``block_q4_0`` (ggml-quants.c).
 """
 
 from typing import NamedTuple
@@ -51,5 +53,45 @@ def q8_0_quantize(w: jax.Array) -> Q8_0:
 
 
 def q8_0_dequantize(q: Q8_0) -> jax.Array:
+    """Returns the float32 weights that a reader of the file gets."""
+    return q.integers.astype(jnp.float32) * spread(q.scale.astype(jnp.float32), q.integers.shape)
+
+
+class Q4_0(NamedTuple):
+    """Weights in Q4_0.
+
+    Attributes:
+      integers: int8 of the shape of the weights, -8 to 7.
+      scale: float16 of either sign, one for every 32 consecutive inputs: ``[in / 32, out]``.
+    """
+
+    integers: jax.Array
+    scale: jax.Array
+
+
+def q4_0_quantize(w: jax.Array) -> Q4_0:
+    """Returns what GGUF stores of a kernel.
+
+    Halves are rounded up, and what would be 8 is 7.
+
+    Args:
+      w: floating-point ``[in, out]`` (or more axes; groups lie along the last but one).
+
+    Raises:
+      ValueError: if the number of inputs is no multiple of 32.
+    """
+    w = jnp.asarray(w).astype(jnp.float32)
+    blocks = scale_shape(w.shape, -1, GROUP_SIZE)
+    groups = w.reshape(*blocks[:-1], GROUP_SIZE, w.shape[-1])
+    first = jnp.argmax(jnp.abs(groups), axis=-2, keepdims=True)
+    scale = jnp.take_along_axis(groups, first, axis=-2)[..., 0, :] / -8
+    scale = jax.lax.optimization_barrier(scale)  # as in Q8_0
+    ratio = w * spread(jnp.where(scale == 0, 0, 1 / scale), w.shape)
+    # The clipping also keeps product and sum apart: XLA would round them once, together.
+    integers = jnp.minimum(jnp.floor(jnp.clip(ratio, -8, 8) + 8.5), 15) - 8
+    return Q4_0(integers.astype(jnp.int8), scale.astype(jnp.float16))
+
+
+def q4_0_dequantize(q: Q4_0) -> jax.Array:
     """Returns the float32 weights that a reader of the file gets."""
     return q.integers.astype(jnp.float32) * spread(q.scale.astype(jnp.float32), q.integers.shape)

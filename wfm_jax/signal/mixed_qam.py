@@ -200,9 +200,8 @@ def _sums_by_bit(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Of [batch, P, n] over the labels whose bit is 1, and over the others: [batch, k, n] each."""
     n_bits = (x.shape[1] - 1).bit_length()
     one = qam.axis_levels(2 * n_bits)[1].T.astype(np.float32)
-    members = np.broadcast_to(
-        np.concatenate([one, 1.0 - one]), (x.shape[0], 2 * n_bits, x.shape[1])
-    )
+    members = jnp.concatenate([one, 1.0 - one])
+    members = jnp.broadcast_to(members, (x.shape[0], *members.shape))
     sums = jnp.einsum("bkp,bpn->bkn", members, x, precision="highest")
     return sums[:, :n_bits], sums[:, n_bits:]
 
