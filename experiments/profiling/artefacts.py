@@ -76,9 +76,7 @@ def of_jax(name: str, model: CompressedModel, path: pathlib.Path) -> Artefact:
 def program_bytes(compiled: Any) -> int:
     """Memory of a compiled program: arguments, results, and what it needs on the way."""
     found = compiled.memory_analysis()
-    return int(
-        found.argument_size_in_bytes + found.output_size_in_bytes + found.temp_size_in_bytes
-    )
+    return int(found.argument_size_in_bytes + found.output_size_in_bytes + found.temp_size_in_bytes)
 
 
 def forms(
@@ -116,9 +114,7 @@ def in_int8(model: CompressedModel) -> CompressedModel:
             params[path] = grid.weights(grid.codes(weights))
     apply = build(model.config, jax.random.key(0))[0]
     ranges = make_calibrator(model.config, apply)(nested(params), INT8)
-    return model._replace(
-        params=params, grids=grids, ranges=jax.device_get(ranges), act_bits=INT8
-    )
+    return model._replace(params=params, grids=grids, ranges=jax.device_get(ranges), act_bits=INT8)
 
 
 def _shrunk(

@@ -1,0 +1,81 @@
+"""How fast, how large and how hungry the forms of a model are, and which meet your targets.
+
+Float32 and int8 by ONNX Runtime, whole and with half of the heads and neurons cut out, the compiled
+program in float32, and a frame symbol by symbol with a cache, in turns on the same frames: p50 and
+p95 at every batch size, throughput, memory, bytes, beside how long a frame is on the air and what
+the classical LMMSE receiver takes. With --sweep, its configurations are held against --max_bytes,
+--max_p95_ms and --max_ber_loss. Leaves profile.json, profile.png, summary.txt and the files in
+--workdir; some minutes on two cores, when nothing else runs.
+
+  python -m experiments.profile --workdir=runs/profile
+  python -m experiments.profile --untrained=small --workdir=runs/profile-small
+  python -m experiments.profile --sweep=runs/laptop --max_bytes=100e3 --max_p95_ms=1 \\
+      --max_ber_loss=0.1 --workdir=runs/profile
+"""
+
+import io
+import json
+import pathlib
+import sys
+
+import jax
+from absl import flags
+from rich.console import Console
+
+from experiments import checkpoint_flag, launch, profile_flags
+from experiments.profiling import study, tables, targets
+from experiments.profiling.picture import profile_picture
+from wfm_jax.model import PRESETS, build, preset
+from wfm_jax.results import atomic
+from wfm_jax.results.progress import Bar
+from wfm_jax.sweep.study import devices, versions
+
+for _module in (launch, checkpoint_flag, profile_flags):
+    flags.adopt_module_key_flags(_module)
+_UNTRAINED = flags.DEFINE_enum(
+    "untrained",
+    None,
+    list(PRESETS),
+    "A model of this size with random weights instead of --checkpoint: as fast, and no use.",
+)
+
+
+def main() -> None:
+    settings, asked, progress = profile_flags.settings(), profile_flags.targets(), Bar()
+    workdir = pathlib.Path(launch.WORKDIR.value)
+    files = workdir / "files"
+    files.mkdir(parents=True, exist_ok=True)
+    if _UNTRAINED.value:
+        name, config = f"{_UNTRAINED.value}, random weights", preset(_UNTRAINED.value)
+        params = build(config, jax.random.key(0))[1]
+    else:
+        name = checkpoint_flag.CHECKPOINT.value
+        config, params, _ = checkpoint_flag.teacher()
+    try:
+        rows = study.run(config, params, settings, files, progress)
+        sweep, verdict = profile_flags.SWEEP.value, None
+        if sweep:
+            verdict = targets.hold_against(asked, pathlib.Path(sweep), settings, files, progress)
+    finally:
+        progress.close()
+    title = f"{name}, {', '.join(devices())}, {settings.n_threads} thread of ONNX Runtime"
+    slot_ms = study.slot_ms(config.link)
+    told = {"title": title, "slot_ms": slot_ms, "versions": versions(), "rows": rows}
+    told |= {"candidates": verdict.timed if verdict else []}
+    atomic.write_bytes(workdir / "profile.json", json.dumps(told, indent=2).encode())
+    profile_picture(rows, slot_ms, title, workdir / "profile.png")
+    summary = io.StringIO()
+    for console in (
+        Console(file=summary, width=100),
+        Console(width=None if sys.stdout.isatty() else 100),
+    ):
+        tables.print_profile(rows, title, console)
+        console.print(f"A frame is on the air for {slot_ms:.3f} ms (one slot).", highlight=False)
+        if verdict:
+            targets.print_verdict(verdict, asked, console)
+    atomic.write_bytes(workdir / "summary.txt", summary.getvalue().encode())
+    print(f"Everything is in {workdir.resolve()}; open profile.png.")
+
+
+if __name__ == "__main__":
+    launch.launch(main)
