@@ -1,9 +1,22 @@
 """Scales that a file stores in a few bits: a power of two times a fraction of few binary digits.
 
-A float32 keeps 23 digits of its fraction, a scale of weights at 4 bits needs about four: the next
-larger number of four digits is at most 1/16 above, 1/32 on average, and the weights' error grows by
-less than that. Scales are rounded up, so that what just fitted a grid still does. What is left, an
-exponent and four digits, is what `wfm_jax.export` recognises and stores.
+A float32 keeps 23 binary digits of its fraction, a scale needs about five. Scales are rounded up, so
+that what just fitted a grid still does, at five digits by 1/32 at most. What is left, an exponent
+and five digits, is what `wfm_jax.export` recognises and entropy-codes.
+
+Measured on the nano teacher, magnitude-pruned to 75 %, at 4 bits and one scale a channel: squared
+error of the weights against that with float32 scales, and bytes of its 2,376 scales, which take
+9,504 in float32.
+
+=============  ====  ====  ====  ====
+fraction bits  2     3     4     5
+=============  ====  ====  ====  ====
+error, absmax  1.22  1.13  1.06  1.03
+error, mse     1.24  1.13  1.05  1.01
+bytes           941  1244  1554  1863
+=============  ====  ====  ====  ====
+
+The sixth digit would save less error than its bytes buy in finer weights.
 
 The same shape as the shared exponents and small fractions of Micikevicius et al., "FP8 formats for
 deep learning", 2022 (arXiv 2209.05433), with the whole range of float32.
@@ -18,7 +31,7 @@ from jax.typing import ArrayLike
 from wfm_jax.compress.checks import check_number
 from wfm_jax.compress.quantize import ScaleRule, scale_rule
 
-FRACTION_BITS = 4
+FRACTION_BITS = 5
 _FLOAT32_FRACTION = 23
 
 

@@ -19,19 +19,23 @@ def fraction_bits_of(values: np.ndarray) -> int | None:
     values = np.asarray(values, np.float32)
     if np.signbit(values).any() or not np.isfinite(values).all():
         return None
-    for fraction_bits in FRACTION_BITS:
-        if from_codes(to_codes(values, fraction_bits), fraction_bits).tobytes() == values.tobytes():
-            return fraction_bits
-    return None
+    used = int(np.bitwise_or.reduce(_bits(values), axis=None)) & (1 << _FLOAT32_FRACTION) - 1
+    lowest_used = (used & -used).bit_length() - 1 if used else _FLOAT32_FRACTION
+    digits = _FLOAT32_FRACTION - lowest_used
+    return digits if digits in FRACTION_BITS else None
 
 
 def to_codes(values: np.ndarray, fraction_bits: int) -> np.ndarray:
     """int32 of the shape of ``values``, rounded down; zero is 0, one is ``127 << fraction_bits``."""
-    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-    return (bits >> _FLOAT32_FRACTION - fraction_bits).astype(np.int32).reshape(np.shape(values))
+    bits = _bits(np.asarray(values, np.float32))
+    return (bits >> _FLOAT32_FRACTION - fraction_bits).astype(np.int32)
 
 
 def from_codes(codes: np.ndarray, fraction_bits: int) -> np.ndarray:
     """The float32 numbers of ``to_codes``."""
     bits = np.asarray(codes).astype(np.uint32) << np.uint32(_FLOAT32_FRACTION - fraction_bits)
     return bits.view(np.float32)
+
+
+def _bits(values: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(values).view(np.uint32).reshape(values.shape)

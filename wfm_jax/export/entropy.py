@@ -22,7 +22,7 @@ AnsCoder = constriction.stream.stack.AnsCoder
 distributions = constriction.stream.model
 
 PARTS = (16, 8, 4, 2, 1)
-MAX_SIZE = 1 << 20
+MAX_SIZE, MAX_BINS = 1 << 20, 512
 _LARGEST, _COUNT_FRACTION = 1 << 12, 3
 _ONE = 127 << _COUNT_FRACTION
 _COUNT_CODES = 1 + (12 << _COUNT_FRACTION) + 1
@@ -128,19 +128,24 @@ def _from_zero(integers: np.ndarray) -> tuple[Model, np.ndarray]:
 def _cheapest(model: Model, symbols: np.ndarray) -> tuple[Model, np.ndarray]:
     """The model that takes the fewest bits, histograms included, and its counts by part and bin."""
     best, least = (model, np.zeros((0, 1))), symbols.size * np.log2(model.size)
-    part = np.repeat(np.arange(PARTS[0]), np.diff(_cuts(symbols.size, PARTS[0])))
-    counts = np.bincount(part * model.size + symbols, minlength=PARTS[0] * model.size)
-    counts = counts.reshape(PARTS[0], model.size)
-    for shift in range(model.size.bit_length()):
-        candidate = model._replace(shift=shift)
-        binned = np.add.reduceat(counts, np.arange(0, model.size, 1 << shift), axis=1)
+    finest = max(model.size.bit_length() - MAX_BINS.bit_length() + 1, 0)
+    counts = _counts(symbols >> finest, -(-model.size >> finest))
+    for shift in range(finest, model.size.bit_length()):
+        table_bits = counts.shape[1] * np.log2(_COUNT_CODES)
         for parts in PARTS:
-            of_parts = binned.reshape(parts, PARTS[0] // parts, -1).sum(1)
-            table_bits = parts * binned.shape[1] * np.log2(_COUNT_CODES)
-            bits = entropy_bits(of_parts).sum() + symbols.size * shift + table_bits
+            of_parts = counts.reshape(parts, PARTS[0] // parts, -1).sum(1)
+            bits = entropy_bits(of_parts).sum() + symbols.size * shift + parts * table_bits
             if bits < least:
-                best, least = (candidate._replace(parts=parts), of_parts), bits
+                best, least = (model._replace(shift=shift, parts=parts), of_parts), bits
+        counts = np.add.reduceat(counts, np.arange(0, counts.shape[1], 2), axis=1)
     return best
+
+
+def _counts(symbols: np.ndarray, size: int) -> np.ndarray:
+    """How often each symbol occurs in each of the most parts: ``[16, size]``."""
+    part = np.repeat(np.arange(PARTS[0]), np.diff(_cuts(symbols.size, PARTS[0])))
+    counts = np.bincount(part * size + symbols, minlength=PARTS[0] * size)
+    return counts.reshape(PARTS[0], size)
 
 
 def _cuts(n: int, parts: int) -> list[int]:

@@ -1,7 +1,7 @@
 """The grids that quantized weights lie on: what turns the codes of a file into weights.
 
 One type for each way of writing a tensor that ``wfm_jax.compress`` offers. Every grid has ``bits``,
-``lowest``, the least of its 2^bits codes, and four functions:
+``lowest``, the least of its 2^bits codes, and five functions:
 
 * ``checked(shape)`` is the grid in NumPy arrays and plain numbers, once it fits weights of that
   shape (ValueError if not); the others are for what it returns;
@@ -9,6 +9,7 @@ One type for each way of writing a tensor that ``wfm_jax.compress`` offers. Ever
   rounded on its own, and a negative zero is zero;
 * ``codes(weights)`` are the nearest ones, int32; whether weights are on the grid at all is seen by
   going back;
+* ``zero_codes(shape)`` are those of zero, or the one;
 * ``steps(shape)`` is the size of every weight's step or block, float32: how likely a code is depends
   on it, most of all where small weights have been pruned.
 """
@@ -47,6 +48,10 @@ class Float(NamedTuple):
 
     def codes(self, weights: np.ndarray) -> np.ndarray:
         return weights
+
+    def zero_codes(self, shape: tuple[int, ...]) -> np.ndarray | int:
+        del shape
+        return 0
 
     def steps(self, shape: tuple[int, ...]) -> np.ndarray:
         return np.ones(shape, np.float32)
@@ -87,6 +92,10 @@ class Uniform(NamedTuple):
         rows = weights if self.inputs is None else weights * self.inputs
         nearest = _nearest(rows, spread(self.scale, weights.shape))
         return np.clip(nearest, self.lowest, -self.lowest - 1)
+
+    def zero_codes(self, shape: tuple[int, ...]) -> np.ndarray | int:
+        del shape
+        return 0
 
     def steps(self, shape: tuple[int, ...]) -> np.ndarray:
         return spread(np.abs(self.scale), shape)
@@ -129,6 +138,9 @@ class Affine(NamedTuple):
         nearest = _nearest(weights, spread(self.scale, weights.shape))
         return np.clip(nearest + spread(self.zero_point, weights.shape), 0, (1 << self.bits) - 1)
 
+    def zero_codes(self, shape: tuple[int, ...]) -> np.ndarray | int:
+        return spread(self.zero_point, shape)
+
     def steps(self, shape: tuple[int, ...]) -> np.ndarray:
         return spread(np.abs(self.scale), shape)
 
@@ -162,6 +174,10 @@ class NF4(NamedTuple):
         with np.errstate(over="ignore", invalid="ignore"):
             ratio = np.divide(weights, absmax, out=np.zeros_like(weights), where=absmax != 0)
         return np.searchsorted((NF4_LEVELS[:-1] + NF4_LEVELS[1:]) / 2, ratio).astype(np.int32)
+
+    def zero_codes(self, shape: tuple[int, ...]) -> np.ndarray | int:
+        del shape
+        return NF4_LEVELS.tolist().index(0.0)
 
     def steps(self, shape: tuple[int, ...]) -> np.ndarray:
         absmax, size = self.absmax, math.prod(shape)

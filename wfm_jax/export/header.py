@@ -74,7 +74,7 @@ class Header(NamedTuple):
 
 def write_header(header: Header) -> bytes:
     """The compressed text. Raises TypeError or ValueError where metadata is no JSON."""
-    columns = dict(zip(Record._fields, zip(*header.records, strict=True), strict=True))
+    columns = {field: [getattr(one, field) for one in header.records] for field in Record._fields}
     fields = {"tensors": columns, "models": header.models, "metadata": header.metadata}
     text = json.dumps(fields, separators=(",", ":"), allow_nan=False).encode()
     deflate = zlib.compressobj(9, wbits=-zlib.MAX_WBITS, zdict=_DICTIONARY)
@@ -98,8 +98,6 @@ def read_header(data: bytes) -> Header:
 
 
 def _records(columns: Any) -> list[Record]:
-    if columns == {}:
-        return []
     _check_fields("tensors", columns, Record._fields)
     if not all(isinstance(column, list) for column in columns.values()):
         raise ValueError("tensors: every field must be a list")

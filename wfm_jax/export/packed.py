@@ -62,6 +62,14 @@ def unpack(data: bytes, source: str = "packed bytes") -> dict[str, PackedTensor]
     return _read(data, source).tensors
 
 
+def read_packed(
+    data: bytes, source: str = "packed bytes"
+) -> tuple[dict[str, PackedTensor], dict[str, Any]]:
+    """The tensors of ``unpack`` and the metadata that ``pack`` was given. Raises PackedFileError."""
+    whole = _read(data, source)
+    return whole.tensors, whole.metadata
+
+
 def read_metadata(data: bytes, source: str = "packed bytes") -> dict[str, Any]:
     """The metadata that ``pack`` was given. Raises PackedFileError naming ``source``."""
     return _read(data, source).metadata

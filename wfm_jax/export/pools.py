@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from wfm_jax.export.coarse import to_codes
 from wfm_jax.export.grids import Grid
 from wfm_jax.export.header import Record
 
@@ -73,17 +74,19 @@ def live_rows(integers: np.ndarray) -> np.ndarray:
 
 
 def order(members: Sequence[tuple[Grid, Record, Mapping[str, np.ndarray]]]) -> np.ndarray:
-    """The order of a pool's weights: by step, none in rows that hold nothing; stable.
+    """The order of a pool's weights: by the leading 16 bits of the step, 0 in rows of nothing.
 
     Args:
       members: of each tensor the grid, the record, and the integers by section that were read
         before its weights.
 
     Returns:
-      int ``[n]``, which of the joined weights comes first, second and so on.
+      int ``[n]``, which of the joined weights comes first, second and so on; those of equal steps
+      as they lie in memory.
     """
     keys = []
     for grid, record, integers in members:
         steps = grid.steps(tuple(record.shape))
         keys.append((steps * integers["rows"][:, None] if has_rows(record) else steps).ravel())
-    return np.argsort(np.concatenate(keys), kind="stable")
+    leading = to_codes(np.concatenate(keys).astype(np.float32), 7).astype(np.uint16)
+    return np.argsort(leading, kind="stable")

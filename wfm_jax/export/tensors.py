@@ -53,7 +53,8 @@ def encode_values(tensor: PackedTensor, grid: Grid) -> Values:
     if not np.issubdtype(tensor.values.dtype, np.integer):
         raise ValueError(f"{grid.bits} bits hold integers, got {tensor.values.dtype}")
     _check_range(tensor.values, grid)
-    integers = np.where(dropped, 0, tensor.values.astype(np.int32) - _zeros(grid, dropped.shape))
+    integers = tensor.values.astype(np.int32) - grid.zero_codes(dropped.shape)
+    integers = np.where(dropped, 0, integers)
     return Values(integers, np.zeros(0, FLOATS[32]))
 
 
@@ -63,7 +64,7 @@ def decode_values(values: Values, grid: Grid) -> PackedTensor:
         weights = np.zeros(values.integers.shape, np.float32)
         weights[values.integers == 1] = values.floats.astype(np.float32)
         return PackedTensor(weights, grid)
-    codes = values.integers + _zeros(grid, values.integers.shape)
+    codes = values.integers + grid.zero_codes(values.integers.shape)
     _check_range(codes, grid)
     return PackedTensor(codes, grid)
 
@@ -73,10 +74,6 @@ def n_stored(integers: np.ndarray) -> int:
     if not np.isin(integers, (0, 1)).all():
         raise ValueError("its mask holds something else than 0 and 1")
     return int(integers.sum())
-
-
-def _zeros(grid: Grid, shape: tuple[int, ...]) -> np.ndarray:
-    return grid.codes(np.zeros(shape, np.float32)).astype(np.int32)
 
 
 def _check_range(codes: np.ndarray, grid: Grid) -> None:
