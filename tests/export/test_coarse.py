@@ -12,7 +12,9 @@ from wfm_jax.export.coarse import fraction_bits_of, from_codes, to_codes
 
 @pytest.mark.parametrize("fraction_bits", range(8))
 def test_what_is_rounded_up_is_recognised_and_comes_back(fraction_bits):
-    scales = compress.round_up_scale(jax.random.exponential(jax.random.key(0), (999,)), fraction_bits)
+    scales = compress.round_up_scale(
+        jax.random.exponential(jax.random.key(0), (999,)), fraction_bits
+    )
     scales = np.append(np.asarray(scales), np.float32(0))
     found = fraction_bits_of(scales)
     assert found == fraction_bits
@@ -23,7 +25,9 @@ def test_what_is_rounded_up_is_recognised_and_comes_back(fraction_bits):
 @given(st.floats(min_value=0, width=32, allow_infinity=False))
 def test_the_fewest_digits_are_found(value):
     values = np.float32([value])
-    exact = [m for m in range(8) if from_codes(to_codes(values, m), m).tobytes() == values.tobytes()]
+    exact = [
+        m for m in range(8) if from_codes(to_codes(values, m), m).tobytes() == values.tobytes()
+    ]
     assert fraction_bits_of(values) == min(exact, default=None)
 
 

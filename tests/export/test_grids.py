@@ -215,7 +215,7 @@ def section_bytes(seen, grid, keep=None):
     ],
 )
 def test_what_a_grid_costs(name, scales, zero_points, inputs):
-    """Floats to the byte; integers (values, zero points, codes of magnitudes) at most their bits."""
+    """Floats to the byte; values, zero points and codes of magnitudes at most their bits."""
     seen, grid = EVERY[name](weights_of((64, 48)))
     sizes = section_bytes(seen, grid)
     assert sizes["inputs"] == inputs
@@ -243,9 +243,7 @@ def test_masked_weights_take_what_entropy_allows(name):
     sizes = section_bytes(seen, grid, keep)
     (bound,) = entropy_bound(pack_model({"w": seen}, keep={"w": keep}, grids={"w": grid})).values()
     p = np.mean(np.where(keep, seen, 0) != 0)
-    assert bound.mask == pytest.approx(
-        -(p * np.log2(p) + (1 - p) * np.log2(1 - p)) * keep.size / 8
-    )
+    assert bound.mask == pytest.approx(-(p * np.log2(p) + (1 - p) * np.log2(1 - p)) * keep.size / 8)
     assert sizes["pruned"] + sizes["histograms"] < 1.05 * bound.total + 20
 
 

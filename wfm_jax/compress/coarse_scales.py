@@ -1,8 +1,8 @@
 """Scales that a file stores in a few bits: a power of two times a fraction of few binary digits.
 
-A float32 keeps 23 binary digits of its fraction, a scale needs about five. Scales are rounded up, so
-that what just fitted a grid still does, at five digits by 1/32 at most. What is left, an exponent
-and five digits, is what `wfm_jax.export` recognises and entropy-codes.
+A float32 keeps 23 binary digits of its fraction, a scale needs about five. Scales are rounded up,
+so that what just fitted a grid still does, at five digits by 1/32 at most. What is left, an
+exponent and five digits, is what `wfm_jax.export` recognises and entropy-codes.
 
 Measured on the nano teacher, magnitude-pruned to 75 %, at 4 bits and one scale a channel: squared
 error of the weights against that with float32 scales, and bytes of its 2,376 scales, which take

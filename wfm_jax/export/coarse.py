@@ -26,7 +26,7 @@ def fraction_bits_of(values: np.ndarray) -> int | None:
 
 
 def to_codes(values: np.ndarray, fraction_bits: int) -> np.ndarray:
-    """int32 of the shape of ``values``, rounded down; zero is 0, one is ``127 << fraction_bits``."""
+    """int32 of the shape of ``values``, rounded down; of one ``127 << fraction_bits``."""
     bits = _bits(np.asarray(values, np.float32))
     return (bits >> _FLOAT32_FRACTION - fraction_bits).astype(np.int32)
 

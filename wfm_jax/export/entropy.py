@@ -11,15 +11,18 @@ The coder is asymmetric numeral systems (Duda 2013, arXiv 1311.2540) as implemen
 bits of the information content of the whole file, however many arrays there are.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import constriction
 import numpy as np
 
 from wfm_jax.export.coarse import from_codes, to_codes
 
-AnsCoder = constriction.stream.stack.AnsCoder
-distributions = constriction.stream.model
+_streams: Any = constriction
+AnsCoder = _streams.stream.stack.AnsCoder
+distributions = _streams.stream.model
+Coder = Any
+"""An ``AnsCoder``: a stack of integers, empty or made of uint32 words; its types are not known."""
 
 PARTS = (16, 8, 4, 2, 1)
 MAX_SIZE, MAX_BINS = 1 << 20, 512
@@ -66,7 +69,7 @@ class Decoded(NamedTuple):
     histogram_bits: int
 
 
-def push(coder: AnsCoder, integers: np.ndarray) -> Model:
+def push(coder: Coder, integers: np.ndarray) -> Model:
     """Puts int ``[n]`` onto the stack and says how; ValueError if they spread too far."""
     model, symbols = _from_zero(np.asarray(integers, np.int64).ravel())
     model, counts = _cheapest(model, symbols)
@@ -84,7 +87,7 @@ def push(coder: AnsCoder, integers: np.ndarray) -> Model:
     return model
 
 
-def pop(coder: AnsCoder, n: int, model: Model) -> Decoded:
+def pop(coder: Coder, n: int, model: Model) -> Decoded:
     """Reads the ``n`` integers that ``push`` put there; ValueError if nothing such is there."""
     before, for_histograms, chunks = coder.num_valid_bits(), 0, []
     if model.size == 1:
@@ -163,7 +166,7 @@ def _rounded(counts: np.ndarray) -> np.ndarray:
     return np.where(counts > 0, codes, 0).astype(np.int32)
 
 
-def _categorical(table: np.ndarray, model: Model) -> distributions.Categorical:
+def _categorical(table: np.ndarray, model: Model) -> Any:
     counts = np.where(table > 0, from_codes(table + (_ONE - 1), _COUNT_FRACTION), np.float32(0))
     of_each = np.repeat(counts, 1 << model.shift)[: model.size]
     return distributions.Categorical(of_each.astype(np.float32), perfect=False)

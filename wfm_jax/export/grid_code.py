@@ -96,7 +96,7 @@ def encode_grid(grid: Grid) -> GridCode:
         case NF4(QuantizedAbsmax(inner, offset)):
             form = GridForm(NORMAL, NF4.bits, list(inner.codes.shape), CODES8)
             floats = np.append(inner.absmax, offset).astype(FLOATS[32])
-            return GridCode(form, {"scales": inner.codes}, [floats])
+            return GridCode(form, {"scales": np.asarray(inner.codes)}, [floats])
         case NF4(absmax):
             return _with_scales(NORMAL, NF4.bits, absmax)
 
@@ -132,7 +132,7 @@ def _with_scales(kind: str, bits: int, scale: np.ndarray) -> GridCode:
 
 def _scales(code: GridCode) -> np.ndarray:
     form = code.form
-    if form.scales in FRACTION_BITS:
+    if form.scales is not None and form.scales in FRACTION_BITS:
         values = from_codes(code.integers["scales"], form.scales)
     elif form.scales in FLOATS:
         values = code.floats[0].astype(np.float32)
@@ -143,7 +143,7 @@ def _scales(code: GridCode) -> np.ndarray:
 
 def _absmax(code: GridCode) -> QuantizedAbsmax:
     codes: Any = code.integers["scales"].reshape(code.form.blocks)
-    if codes.size and not (0 <= codes.min() and codes.max() < 1 << CODES8):
+    if not np.isin(codes, np.arange(1 << CODES8)).all():
         raise ValueError("a magnitude's code has more than 8 bits")
     floats: Any = code.floats[0].astype(np.float32)
     return QuantizedAbsmax(Codes8(codes.astype(np.uint8), floats[:-1]), floats[-1])

@@ -10,8 +10,8 @@ One type for each way of writing a tensor that ``wfm_jax.compress`` offers. Ever
 * ``codes(weights)`` are the nearest ones, int32; whether weights are on the grid at all is seen by
   going back;
 * ``zero_codes(shape)`` are those of zero, or the one;
-* ``steps(shape)`` is the size of every weight's step or block, float32: how likely a code is depends
-  on it, most of all where small weights have been pruned.
+* ``steps(shape)`` is the size of every weight's step or block, float32: how likely a code is
+  depends on it, most of all where small weights have been pruned.
 """
 
 import math

@@ -1,8 +1,7 @@
 """The header of a packed file: what its tensors are, how its integers are written, and any JSON.
 
 JSON text, one list per field of ``Record``, compressed by deflate (RFC 1951) with a preset
-dictionary: the words that headers of this library's models are made of. It belongs to the version
-of the format, a header of other words is merely longer.
+dictionary (``wfm_jax.export.header_words``).
 """
 
 import json
@@ -24,6 +23,7 @@ from wfm_jax.export.grid_code import (
     GridForm,
 )
 from wfm_jax.export.grids import INTEGER_BITS
+from wfm_jax.export.header_words import DICTIONARY
 
 _MAX_TEXT, _MAX_WEIGHTS = 1 << 26, 1 << 31
 
@@ -77,13 +77,13 @@ def write_header(header: Header) -> bytes:
     columns = {field: [getattr(one, field) for one in header.records] for field in Record._fields}
     fields = {"tensors": columns, "models": header.models, "metadata": header.metadata}
     text = json.dumps(fields, separators=(",", ":"), allow_nan=False).encode()
-    deflate = zlib.compressobj(9, wbits=-zlib.MAX_WBITS, zdict=_DICTIONARY)
+    deflate = zlib.compressobj(9, wbits=-zlib.MAX_WBITS, zdict=DICTIONARY)
     return deflate.compress(text) + deflate.flush()
 
 
 def read_header(data: bytes) -> Header:
     """The inverse of ``write_header``; ValueError naming the field that is not as it writes it."""
-    inflate = zlib.decompressobj(wbits=-zlib.MAX_WBITS, zdict=_DICTIONARY)
+    inflate = zlib.decompressobj(wbits=-zlib.MAX_WBITS, zdict=DICTIONARY)
     try:
         text = inflate.decompress(data, _MAX_TEXT)
         fields = json.loads(text)
@@ -162,38 +162,3 @@ def _check_fields(where: str, fields: Any, wanted: Sequence[str]) -> None:
         raise ValueError(f"{where}: unknown field {', '.join(unknown)}")
     if missing := sorted(set(wanted) - set(fields)):
         raise ValueError(f"{where}: no field {', '.join(missing)}")
-
-
-def _dictionary() -> bytes:
-    """Text that headers are likely to repeat, the likeliest last. Fixed for this version."""
-    vector = ("attention/{}/bias", "attention/{}/kernel")
-    encoder = [word.format(name) for name in ("key", "out", "query", "value") for word in vector]
-    encoder += ["attention_norm/bias", "attention_norm/scale", "mlp/down/bias", "mlp/down/kernel"]
-    encoder += ["mlp/up/bias", "mlp/up/kernel", "mlp_norm/bias", "mlp_norm/scale"]
-    embedding = ["absent", "times/bias", "times/kernel", "token/bias", "token/kernel"]
-    names = [f"block_{i}/{name}" for i in (3, 0, 1, 2) for name in encoder]
-    names += [f"embed_{view}/{name}" for view in ("csi", "grid", "iq") for name in embedding]
-    names += ["embed_modulation", *(f"embed_spectrogram/{name}" for name in embedding)]
-    names += ["final_norm/bias", "final_norm/scale"]
-    for head in ("element", "frame", "key", "query"):
-        names += [f"head_{head}/bias", f"head_{head}/kernel"]
-    numbers = [f'"{grid}",' * 8 for grid in (FLOAT, ROWS, AFFINE, NORMAL, UNIFORM)]
-    numbers += [f"{n}," * 16 for n in ("null", "32", "16", "1", "8", "4")]
-    numbers += [f"[{n}],[{m},{k}]," for n, m, k in ((256, 256, 64), (64, 64, 256), (64, 64, 64))]
-    model = """"metadata":{"act_bits":8,"ranges":{"model":{"link":{"n_symbols":8,"n_subcarriers":32,\
-"sample_rate_hz":20000000.0,"cp_samples":16,"fft_size":null,"pilot_symbols":[1,6],\
-"pilot_spacing":2,"bits_per_symbol":[2,4,6,8],"snr_db_range":[0.0,30.0],"max_timing_offset":6,\
-"fractional_timing":false,"max_carrier_offset_hz":0.0,"scenario":{"kind":"FactoryHall",\
-"k_db_range":[-6.0,20.0],"rayleigh_fraction":0.2,"decay_median_s":5.5e-08,\
-"decay_std_decades":0.17,"decay_range_s":[2e-08,1.2e-07],"n_rays":10,"ray_spacing_s":5e-08,\
-"speed_range_m_s":[0.5,1.5],"carrier_hz":3700000000.0},"n_sinusoids":8,\
-"fading_within_symbols":false,"filter_half_width":8},"d_model":64,"heads":[4,4,4],"head_dim":16,\
-"mlp_widths":[256,256,256],"views":["grid","csi","spectrogram","iq"],"patch_subcarriers":2,\
-"iq_segment":16}}}"""
-    columns = [f'],"{field}":[' for field in Record._fields[1:]]
-    quoted = '","'.join(names)
-    start = f'{{"tensors":{{"name":["{quoted}"'
-    return "".join([*numbers, model, '},"models":[[', *columns, start]).encode()
-
-
-_DICTIONARY = _dictionary()

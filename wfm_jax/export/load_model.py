@@ -13,6 +13,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
 from wfm_jax import compress
@@ -102,7 +103,7 @@ def _ranges(config: ModelConfig, ends: Any) -> Ranges:
         numbers = isinstance(pair, list) and [type(end) for end in pair] == [float, float]
         if not numbers or not all(map(math.isfinite, pair)) or pair[0] > pair[1]:
             raise ValueError(f"metadata: ranges: {point} is {pair!r}, it must be low and high")
-    return {p: ActivationRange(*map(np.float32, ends[p])) for p in points}
+    return {p: ActivationRange(*(jnp.float32(end) for end in ends[p])) for p in points}
 
 
 def _params(config: ModelConfig, weights: Mapping[str, np.ndarray]) -> Any:

@@ -65,7 +65,7 @@ def unpack(data: bytes, source: str = "packed bytes") -> dict[str, PackedTensor]
 def read_packed(
     data: bytes, source: str = "packed bytes"
 ) -> tuple[dict[str, PackedTensor], dict[str, Any]]:
-    """The tensors of ``unpack`` and the metadata that ``pack`` was given. Raises PackedFileError."""
+    """The tensors of ``unpack`` and the metadata given to ``pack``. Raises PackedFileError."""
     whole = _read(data, source)
     return whole.tensors, whole.metadata
 

@@ -1,7 +1,7 @@
 """Tensors as the floats and the one stream of integers of a packed file, and back."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -91,7 +91,9 @@ def read_payload(payload: Payload) -> tuple[dict[str, PackedTensor], dict[str, f
         record.name: _decode(record, grid, own, floats)
         for record, grid, own in zip(records, grids, integers, strict=True)
     }
-    return tensors, stream.finish() + floats.finish()
+    of_stream, of_floats = stream.finish(), floats.finish()
+    sizes = {s: of_stream.get(s, 0) + of_floats.get(s, 0) for s in {**of_stream, **of_floats}}
+    return tensors, sizes
 
 
 def _encode(name: str, tensor: PackedTensor) -> _Tensor:
@@ -131,7 +133,7 @@ class _Stream:
 
     def __init__(self, data: bytes):
         self._coder, self._whole = AnsCoder(np.frombuffer(data, _WORD).astype(np.uint32)), len(data)
-        self._sizes: Counter[str] = Counter()
+        self._sizes: defaultdict[str, float] = defaultdict(float)
 
     def take(self, section: str, n: int, model: Model) -> np.ndarray:
         try:
@@ -142,10 +144,10 @@ class _Stream:
         self._sizes["histograms"] += decoded.histogram_bits / 8
         return decoded.integers
 
-    def finish(self) -> Counter[str]:
+    def finish(self) -> dict[str, float]:
         if not self._coder.is_empty():
             raise ValueError("the stream of integers does not end with the last tensor")
-        self._sizes["coder"] += self._whole - self._sizes.total()
+        self._sizes["coder"] += self._whole - sum(self._sizes.values())
         return self._sizes
 
 
@@ -154,7 +156,7 @@ class _Floats:
 
     def __init__(self, data: bytes):
         self._data, self._at = data, 0
-        self._sizes: Counter[str] = Counter()
+        self._sizes: defaultdict[str, float] = defaultdict(float)
 
     def take(self, section: str, dtype: np.dtype, n: int) -> np.ndarray:
         end = self._at + n * dtype.itemsize
@@ -165,7 +167,7 @@ class _Floats:
         self._at = end
         return array
 
-    def finish(self) -> Counter[str]:
+    def finish(self) -> dict[str, float]:
         if self._at != len(self._data):
             raise ValueError(f"{len(self._data) - self._at} bytes of floats belong to no tensor")
         return self._sizes

@@ -44,7 +44,7 @@ def pools(records: Sequence[Record]) -> list[Pool]:
             kind = (record.grid, record.bits) if weights else (record.scales, record.bits)
             kind = () if section == "rows" else kind
             members.setdefault((section, kind), []).append(i)
-    found = [Pool(*which, tuple(places)) for which, places in members.items()]
+    found = [Pool(section, kind, tuple(at)) for (section, kind), at in members.items()]
     return sorted(found, key=lambda pool: (*SIDE, *WEIGHTS).index(pool.section))
 
 
@@ -70,7 +70,7 @@ def has_rows(record: Record) -> bool:
 
 def live_rows(integers: np.ndarray) -> np.ndarray:
     """1 for each row of ``[in, out]`` that is not all zeros, int32 ``[in]``."""
-    return integers.any(axis=1).astype(np.int32)
+    return np.asarray(integers.any(axis=1), np.int32)
 
 
 def order(members: Sequence[tuple[Grid, Record, Mapping[str, np.ndarray]]]) -> np.ndarray:
