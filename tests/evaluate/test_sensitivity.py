@@ -152,8 +152,8 @@ def test_mixed_precision_is_paired_with_its_baseline(subject, study):
     assert eight["task_loss_change"] != 0.0
 
 
-def test_the_bytes_of_tensors_are_those_of_the_packed_file(subject):
-    """The file's own header apart: values, scales, and 4 bytes a weight of all that is no table."""
+def test_the_bytes_of_tensors_are_those_of_the_packed_tensors(subject):
+    """Before the file's entropy code: values at their bits, and 4 bytes a scale."""
     rng = np.random.default_rng(0)
     bits = rng.choice([2, 3, 4, 6, 8], len(subject.paths))
     tensors = unpack(study_of.packed(subject, bits))

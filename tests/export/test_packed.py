@@ -1,6 +1,5 @@
 """A packed file gives back every weight bit for bit, or refuses."""
 
-import json
 import os
 import struct
 import zlib
@@ -10,8 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wfm_jax.compress import round_up_scale
 from wfm_jax.export import packed
+from wfm_jax.export.bound import entropy_bound
 from wfm_jax.export.grids import NF4, Affine, Float, Uniform
+from wfm_jax.export.header import read_header, write_header
 from wfm_jax.export.packed import PackedFileError, load_packed, pack, save_packed, unpack
 from wfm_jax.export.tensors import PackedTensor
 
@@ -101,25 +103,55 @@ def test_what_cannot_be_stored_is_named(tensor, reason):
 
 def test_every_byte_is_accounted_for():
     rng = np.random.default_rng(0)
-    tensors = {"k": a_tensor(rng, (64, 64), 4, kept=0.25), "b": a_tensor(rng, (64,), 16)}
-    sizes = packed.size_breakdown(pack(tensors))
-    kept = int((tensors["k"].effective() != 0).sum())
-    assert sizes["values"] == -(-kept * 4 // 8) + 128
-    assert sizes["scales"] == 64 * 4
-    assert sizes["masks"] < 64 * 64 // 8
-    assert sizes["crc"] == 4
+    tensors = {
+        "k": a_tensor(rng, (64, 64), 4, kept=0.25),
+        "w": a_tensor(rng, (64, 64), 4),
+        "b": a_tensor(rng, (64,), 16),
+    }
+    data = pack(tensors, {"a": 1})
+    sizes = packed.size_breakdown(data)
+    assert tuple(sizes) == packed.SECTIONS
+    assert sum(sizes.values()) == len(data)
+    bound = {name: one.total for name, one in entropy_bound(tensors).items()}
+    assert sizes["pruned"] == pytest.approx(bound["k"], rel=0.02)
+    assert sizes["matrices"] == pytest.approx(bound["w"], rel=0.02)
+    assert sizes["vectors"] == 2 * 64
+    assert sizes["scales"] == 2 * 64 * 4
+    assert (sizes["preamble"], sizes["crc"]) == (17, 4)
+    assert sizes["header"] == struct.unpack_from("<I", data, 5)[0]
 
 
-def test_float16_scales_are_stored_in_half_where_that_is_exact():
-    values, scale = np.ones((4, 64), int), np.full((1, 64), 0.5, np.float32)
-    exact = packed.size_breakdown(pack({"w": PackedTensor(values, Uniform(4, scale))}))
-    other = packed.size_breakdown(pack({"w": PackedTensor(values, Uniform(4, scale * 1.1))}))
-    assert (exact["scales"], other["scales"]) == (128, 256)
+def test_scales_are_stored_in_as_few_bits_as_that_is_exact():
+    """On the coarse grid, else in float16, else in float32."""
+    values = np.random.default_rng(0).integers(-7, 8, (4, 256))
+    latent = np.random.default_rng(1).uniform(0.5, 1, (1, 256)).astype(np.float32)
+
+    def scale_bytes(scale):
+        return packed.size_breakdown(pack({"w": PackedTensor(values, Uniform(4, scale))}))["scales"]
+
+    assert scale_bytes(latent) == 4 * 256
+    assert scale_bytes(latent.astype(np.float16).astype(np.float32)) == 2 * 256
+    for fraction_bits in (2, 4, 7):
+        coarse = np.asarray(round_up_scale(latent, fraction_bits))
+        assert scale_bytes(coarse) == pytest.approx(fraction_bits * 256 / 8, rel=0.15)
+    assert scale_bytes(np.full((1, 256), 0.5, np.float32)) == 0
+
+
+def test_rows_and_columns_of_nothing_take_no_room():
+    """Half of the inputs and a third of the outputs are gone: what is left weighs what it did."""
+    rng = np.random.default_rng(0)
+    codes = rng.choice([-3, -2, -1, 1, 2, 3], (128, 96))
+    scale = np.ones((1, 96), np.float32)
+    keep = np.outer(rng.permutation(128) < 64, rng.permutation(96) < 64)
+    scale[:, ~keep.any(0)] = 0.0
+    sizes = packed.size_breakdown(pack({"w": PackedTensor(codes, Uniform(4, scale), keep)}))
+    assert sizes["pruned"] < 1.1 * 64 * 64 * np.log2(6) / 8
+    assert sizes["rows"] <= 128 // 8 + 1
 
 
 def test_the_header_of_sixty_tensors_is_small():
     sizes = packed.size_breakdown(pack(a_model(np.random.default_rng(0))))
-    assert sizes["header"] < 2000
+    assert sizes["header"] < 300
 
 
 def test_nothing_and_metadata():
@@ -183,35 +215,103 @@ def signed(data):
     return data + struct.pack("<I", zlib.crc32(data))
 
 
-def test_a_later_version_is_named(tmp_path):
-    data = pack({})
-    assert "version: 3" in refusal(tmp_path, signed(data[:4] + b"\3" + data[5:-4]))
+@pytest.mark.parametrize("version", [2, 4])
+def test_an_earlier_and_a_later_version_are_named(tmp_path, version):
+    data = pack({"w": PackedTensor(np.ones(3))})
+    message = refusal(tmp_path, signed(data[:4] + bytes([version]) + data[5:-4]))
+    assert message.endswith(f"version: {version}, this library reads 3")
+
+
+def test_a_file_of_version_2_is_refused(tmp_path):
+    """One without tensors, byte for byte as that version wrote it."""
+    text = zlib.compress(b'{"tensors":{},"metadata":{}}', 9)
+    message = refusal(tmp_path, signed(struct.pack("<4sBIQ", b"WFMP", 2, len(text), 0) + text))
+    assert "version: 2" in message
+
+
+def with_header(data, change):
+    """The file with another header, whole and signed."""
+    n_header, n_floats, n_stream = struct.unpack_from("<III", data, 5)
+    header = change(read_header(data[17 : 17 + n_header]))
+    text = header if isinstance(header, bytes) else write_header(header)
+    preamble = struct.pack("<4sBIII", b"WFMP", 3, len(text), n_floats, n_stream)
+    return signed(preamble + text + data[17 + n_header : -4])
 
 
 WRONG = {
-    "kept": 3,
+    "name": 3,
     "shape": [6, 4],
-    "bits": 9,
-    "mask": "runes",
-    "scale_shape": [1, 4],
-    "scale_bits": 12,
     "grid": "runes",
+    "bits": 9,
+    "blocks": [1, 4],
+    "scales": 12,
+    "pruned": 2,
 }
 
 
-@pytest.mark.parametrize("change", [*WRONG, "names", "raw", "affine", "nf4", "uniform_rows"])
-def test_a_signed_but_wrong_header_is_refused(tmp_path, change):
+@pytest.mark.parametrize("field", WRONG)
+def test_a_signed_but_wrong_record_is_refused(tmp_path, field):
     data = pack({"w": a_tensor(np.random.default_rng(0), (6, 5), 4, kept=0.3)})
-    size, payload = struct.unpack_from("<IQ", data, 5)
-    header = json.loads(zlib.decompress(data[17 : 17 + size]))
-    columns = header["tensors"]
-    if change in WRONG:
-        columns[change] = [WRONG[change]]
-    elif change == "names":
-        del columns["name"]
-    else:
-        columns["grid"] = [change]
-    text = zlib.compress(b"[1" if change == "raw" else json.dumps(header).encode())
-    preamble = struct.pack("<4sBIQ", b"WFMP", 2, len(text), payload)
-    message = refusal(tmp_path, signed(preamble + text + data[17 + size : -4]))
-    assert "header" in message or "tensor w" in message
+
+    def change(header):
+        return header._replace(records=[header.records[0]._replace(**{field: WRONG[field]})])
+
+    message = refusal(tmp_path, with_header(data, change))
+    assert "w" in message or "3" in message
+
+
+@pytest.mark.parametrize("grid", ["float", "affine", "nf4", "rows"])
+def test_a_record_of_another_grid_is_refused(tmp_path, grid):
+    data = pack({"w": a_tensor(np.random.default_rng(0), (6, 5), 4, kept=0.3)})
+
+    def change(header):
+        return header._replace(records=[header.records[0]._replace(grid=grid)])
+
+    refusal(tmp_path, with_header(data, change))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"lowest": -100},
+        {"gap": -1},
+        {"size": 1},
+        {"size": 2},
+        {"size": 1 << 30},
+        {"shift": 4},
+        {"parts": 3},
+        {"parts": 16},
+    ],
+)
+def test_a_signed_but_wrong_model_is_refused_or_gives_whole_tensors(tmp_path, change):
+    """A stream read by another model ends elsewhere, or holds what the grid has no code for."""
+    data = pack({"w": a_tensor(np.random.default_rng(0), (60, 50), 4, kept=0.3)})
+
+    def other(header):
+        *rest, last = header.models
+        return header._replace(models=[*rest, last._replace(**change)])
+
+    assert with_header(data, lambda header: header) == data
+    refusal(tmp_path, with_header(data, other))
+
+
+def test_a_model_too_few_or_too_many_is_refused(tmp_path):
+    data = pack({"w": a_tensor(np.random.default_rng(0), (6, 5), 4, kept=0.3)})
+    for models in (lambda m: m[:-1], lambda m: [*m, m[0]]):
+        message = refusal(
+            tmp_path, with_header(data, lambda h, f=models: h._replace(models=f(h.models)))
+        )
+        assert "models" in message
+
+
+@pytest.mark.parametrize("extra", [b"\0", b"\0" * 4])
+@pytest.mark.parametrize("place", ["floats", "stream"])
+def test_bytes_of_no_tensor_are_refused(tmp_path, place, extra):
+    data = pack({"w": a_tensor(np.random.default_rng(0), (6, 5), 4), "v": a_tensor(
+        np.random.default_rng(1), (5,), 32)})  # fmt: skip
+    n_header, n_floats, n_stream = struct.unpack_from("<III", data, 5)
+    at = 17 + n_header + n_floats + (n_stream if place == "stream" else 0)
+    sizes = (n_header, n_floats + len(extra) * (place == "floats"),
+             n_stream + len(extra) * (place == "stream"))  # fmt: skip
+    preamble = struct.pack("<4sBIII", b"WFMP", 3, *sizes)
+    refusal(tmp_path, signed(preamble + data[17:at] + extra + data[at:-4]))

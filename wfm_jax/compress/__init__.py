@@ -50,6 +50,7 @@ from wfm_jax.compress.calibrate import (
     mse_range,
     percentile_range,
 )
+from wfm_jax.compress.coarse_scales import coarse, round_up_scale
 from wfm_jax.compress.couplings import Coupling, Part
 from wfm_jax.compress.distill import blend, softened_bernoulli_kl, softened_kl, squared_error
 from wfm_jax.compress.distributions import (
@@ -184,6 +185,7 @@ __all__ = [
     "calibrate",
     "cells",
     "chain",
+    "coarse",
     "cubic_sparsity",
     "dequantize",
     "dequantize_affine",
@@ -258,6 +260,7 @@ __all__ = [
     "quantized_bytes",
     "random_score",
     "rank_of_share",
+    "round_up_scale",
     "select",
     "shrink",
     "shrink_scales",

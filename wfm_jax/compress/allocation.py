@@ -79,7 +79,8 @@ def quantized_bytes(shape: Sequence[int], bits: float, *, group_size: int | None
       group_size: inputs that share a scale, ``None`` for all.
 
     Returns:
-      Bytes of its values and scales in a packed file, as `quantize` makes them.
+      Bytes of its values and scales, as `quantize` makes them, before any entropy code: what a
+      packed file takes at most.
     """
     values = math.ceil(math.prod(shape) * bits / 8)
     if bits >= 16:

@@ -51,7 +51,8 @@ def cost_columns(
         teacher_bytes: size of the teacher's float32 file; without it ``compression_ratio`` is left
             out.
         path: where to leave the packed file; without it the file is only measured.
-        metadata: what else is in that file, JSON.
+        metadata: what else is in that file, JSON; of a whole model a
+            :func:`wfm_jax.export.load_model.model_metadata`.
     """
     data = pack(pack_model(**stored._asdict()), metadata)
     if path is not None:

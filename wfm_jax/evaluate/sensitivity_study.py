@@ -24,6 +24,7 @@ from wfm_jax.evaluate.sensitivity import FrameLoss
 from wfm_jax.evaluate.stacked import with_interval
 from wfm_jax.export.from_model import pack_model
 from wfm_jax.export.grids import Uniform
+from wfm_jax.export.load_model import model_metadata
 from wfm_jax.export.packed import pack
 from wfm_jax.model import ModelConfig, build
 from wfm_jax.results.progress import Progress, Silent
@@ -260,7 +261,7 @@ def packed(subject: Subject, bits: np.ndarray) -> bytes:
     params, state = method.update(subject.params, ())
     flat = {p: np.asarray(w) for p, w in compress.flatten(method.apply(params, state)).items()}
     grids = {path: Uniform(state.bits[path], scale) for path, scale in state.scale.items()}
-    return pack(pack_model(flat, grids=grids))
+    return pack(pack_model(flat, grids=grids), model_metadata(subject.config))
 
 
 def _frames(test_set: TestSet, subject: Subject) -> Row:

@@ -1,17 +1,19 @@
-"""A grid's bytes: what a file holds beside the codes of a tensor.
+"""A grid as integers and floats: what a file holds beside the codes of a tensor.
 
-Scales are float32, or float16 where that loses nothing. NF4's double-quantized magnitudes stand
-where scales do, in 8 bits: their codes, a float32 for every 256 of them, and one float32 offset.
+Scales are integers of the coarse grid where they lie on it (``wfm_jax.export.coarse``), else
+float16 where that loses nothing, else float32. NF4's double-quantized magnitudes are 8-bit codes, a
+float32 for every 256 of them, and one float32 offset.
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from wfm_jax.compress.dynamic_map import Codes8
 from wfm_jax.compress.nf4 import QuantizedAbsmax
-from wfm_jax.export.bits import pack_bits, packed_size, unpack_bits
+from wfm_jax.export.coarse import FRACTION_BITS, fraction_bits_of, from_codes, to_codes
 from wfm_jax.export.grids import (
     ABSMAX_BLOCK,
     INTEGER_BITS,
@@ -24,107 +26,124 @@ from wfm_jax.export.grids import (
 )
 
 FLOATS = {32: np.dtype("<f4"), 16: np.dtype("<f2")}
-ROWS_KIND, AFFINE_KIND, NF4_KIND = "uniform_rows", "affine", "nf4"
-_CODES = 8
+CODES8 = 8
+FLOAT, UNIFORM, ROWS, AFFINE, NORMAL = "float", "uniform", "rows", "affine", "nf4"
+Integers = Mapping[str, np.ndarray]
 
 
 class GridForm(NamedTuple):
-    """What the header says of a grid; the sizes of its sections follow from it.
+    """What the header says of a grid.
 
     Attributes:
-      kind: ``uniform_rows`` (a `Uniform` with row factors), ``affine``, ``nf4``, or None: floats
-        where ``bits`` are 16 and 32, else a `Uniform` of a scale alone.
+      kind: ``float``, ``uniform``, ``rows`` (a `Uniform` with row factors), ``affine``, ``nf4``.
       bits: of a weight.
-      scale_shape: of the scales or magnitudes; None for floats.
-      scale_bits: 32, 16, or 8 for double-quantized magnitudes; 0 for floats.
+      blocks: the shape of the scales or magnitudes; None for floats.
+      scales: how they are stored: 0 to 7, the fraction bits of their integers; 8 for
+        double-quantized magnitudes; 16 or 32 for floats; None where there are none.
     """
 
-    kind: str | None
+    kind: str
     bits: int
-    scale_shape: list[int] | None
-    scale_bits: int
+    blocks: list[int] | None
+    scales: int | None
 
-    def section_sizes(self, shape: list[int]) -> tuple[int, int, int]:
-        """Bytes of the sections of `GridCode` for weights of ``shape``."""
-        n_scales = 0 if self.scale_shape is None else math.prod(self.scale_shape)
-        scales = n_scales * self.scale_bits // 8
-        if self.scale_bits == _CODES:
-            scales += 4 * _n_inner(n_scales) + 4
-        zero_points = packed_size(n_scales, self.bits) if self.kind == AFFINE_KIND else 0
-        return scales, zero_points, 2 * shape[0] if self.kind == ROWS_KIND else 0
+    @property
+    def n_scales(self) -> int:
+        return 0 if self.blocks is None else math.prod(self.blocks)
+
+    def integers(self) -> dict[str, int]:
+        """How many integers there are, by section."""
+        sections = {}
+        if self.scales in FRACTION_BITS or self.scales == CODES8:
+            sections["scales"] = self.n_scales
+        if self.kind == AFFINE:
+            sections["zero_points"] = self.n_scales
+        return sections
+
+    def floats(self, shape: Sequence[int]) -> list[tuple[str, np.dtype, int]]:
+        """Section, dtype and number of the floats, in the order of the file."""
+        floats = []
+        if self.scales in FLOATS:
+            floats.append(("scales", FLOATS[self.scales], self.n_scales))
+        elif self.scales == CODES8:
+            floats.append(("scales", FLOATS[32], -(-self.n_scales // ABSMAX_BLOCK) + 1))
+        if self.kind == ROWS:
+            floats.append(("inputs", FLOATS[16], shape[0]))
+        return floats
 
 
 class GridCode(NamedTuple):
-    """An encoded grid: its form, and the bytes of its three sections."""
+    """An encoded grid: its form, integers by section, and floats in order."""
 
     form: GridForm
-    scales: bytes
-    zero_points: bytes
-    inputs: bytes
+    integers: Integers
+    floats: list[np.ndarray]
 
 
 def encode_grid(grid: Grid) -> GridCode:
-    """The bytes of a grid that has been checked."""
+    """The code of a grid that has been checked."""
     match grid:
         case Float(bits):
-            return GridCode(GridForm(None, bits, None, 0), b"", b"", b"")
+            return GridCode(GridForm(FLOAT, bits, None, None), {}, [])
         case Uniform(bits, scale, None):
-            return _with_scales(None, bits, scale)
+            return _with_scales(UNIFORM, bits, scale)
         case Uniform(bits, scale, inputs):
-            code = _with_scales(ROWS_KIND, bits, scale)
-            return code._replace(inputs=inputs.astype(FLOATS[16]).tobytes())
+            code = _with_scales(ROWS, bits, scale)
+            return code._replace(floats=[*code.floats, inputs.ravel().astype(FLOATS[16])])
         case Affine(bits, scale, zero_point):
-            code = _with_scales(AFFINE_KIND, bits, scale)
-            return code._replace(zero_points=pack_bits(zero_point, bits))
+            code = _with_scales(AFFINE, bits, scale)
+            return code._replace(integers={**code.integers, "zero_points": zero_point.ravel()})
         case NF4(QuantizedAbsmax(inner, offset)):
-            form = GridForm(NF4_KIND, NF4.bits, list(inner.codes.shape), _CODES)
+            form = GridForm(NORMAL, NF4.bits, list(inner.codes.shape), CODES8)
             floats = np.append(inner.absmax, offset).astype(FLOATS[32])
-            return GridCode(form, inner.codes.tobytes() + floats.tobytes(), b"", b"")
+            return GridCode(form, {"scales": np.asarray(inner.codes)}, [floats])
         case NF4(absmax):
-            return _with_scales(NF4_KIND, NF4.bits, absmax)
+            return _with_scales(NORMAL, NF4.bits, absmax)
 
 
 def decode_grid(code: GridCode, shape: tuple[int, ...]) -> Grid:
     """The checked grid for weights of ``shape``; ValueError if the code is not such a grid's."""
     form = code.form
     match form.kind:
-        case None if form.scale_shape is None and form.scale_bits == 0:
+        case "float" if form.blocks is None and form.scales is None:
             grid = Float(form.bits)
-        case None if form.bits in INTEGER_BITS:
+        case "uniform" if form.bits in INTEGER_BITS:
             grid = Uniform(form.bits, _scales(code))
-        case "uniform_rows" if form.bits in INTEGER_BITS:
-            inputs = np.frombuffer(code.inputs, FLOATS[16]).astype(np.float32)
-            grid = Uniform(form.bits, _scales(code), inputs[:, None])
+        case "rows" if form.bits in INTEGER_BITS:
+            grid = Uniform(form.bits, _scales(code), code.floats[-1].astype(np.float32)[:, None])
         case "affine" if form.bits in INTEGER_BITS:
-            scale = _scales(code)
-            zero_point = unpack_bits(code.zero_points, scale.size, form.bits)
-            grid = Affine(form.bits, scale, zero_point.reshape(scale.shape))
+            zero_point = code.integers["zero_points"].reshape(form.blocks)
+            grid = Affine(form.bits, _scales(code), zero_point)
         case "nf4" if form.bits == NF4.bits:
-            grid = NF4(_absmax(code) if form.scale_bits == _CODES else _scales(code))
+            grid = NF4(_absmax(code) if form.scales == CODES8 else _scales(code))
         case kind:
             raise ValueError(f"no grid of {form.bits} bits is called {kind!r}")
     return grid.checked(shape)
 
 
-def _with_scales(kind: str | None, bits: int, scale: np.ndarray) -> GridCode:
-    scale_bits = 16 if is_float16(scale) else 32
-    scales = scale.astype(FLOATS[scale_bits]).tobytes()
-    return GridCode(GridForm(kind, bits, list(scale.shape), scale_bits), scales, b"", b"")
+def _with_scales(kind: str, bits: int, scale: np.ndarray) -> GridCode:
+    blocks, fraction_bits = list(scale.shape), fraction_bits_of(scale)
+    if fraction_bits is not None:
+        integers = {"scales": to_codes(scale, fraction_bits).ravel()}
+        return GridCode(GridForm(kind, bits, blocks, fraction_bits), integers, [])
+    width = 16 if is_float16(scale) else 32
+    return GridCode(GridForm(kind, bits, blocks, width), {}, [scale.ravel().astype(FLOATS[width])])
 
 
 def _scales(code: GridCode) -> np.ndarray:
-    dtype = FLOATS.get(code.form.scale_bits)
-    if dtype is None:
-        raise ValueError(f"scales of {code.form.scale_bits} bits: they are stored in 16 or 32")
-    return np.frombuffer(code.scales, dtype).astype(np.float32).reshape(code.form.scale_shape)
+    form = code.form
+    if form.scales is not None and form.scales in FRACTION_BITS:
+        values = from_codes(code.integers["scales"], form.scales)
+    elif form.scales in FLOATS:
+        values = code.floats[0].astype(np.float32)
+    else:
+        raise ValueError(f"scales is {form.scales!r} for a grid called {form.kind!r}")
+    return values.reshape(form.blocks)
 
 
 def _absmax(code: GridCode) -> QuantizedAbsmax:
-    n = math.prod(code.form.scale_shape or [])
-    codes: Any = np.frombuffer(code.scales[:n], np.uint8).reshape(code.form.scale_shape)
-    floats: Any = np.frombuffer(code.scales[n:], FLOATS[32]).astype(np.float32)
-    return QuantizedAbsmax(Codes8(codes, floats[:-1]), floats[-1])
-
-
-def _n_inner(n_scales: int) -> int:
-    return -(-n_scales // ABSMAX_BLOCK)
+    codes: Any = code.integers["scales"].reshape(code.form.blocks)
+    if not np.isin(codes, np.arange(1 << CODES8)).all():
+        raise ValueError("a magnitude's code has more than 8 bits")
+    floats: Any = code.floats[0].astype(np.float32)
+    return QuantizedAbsmax(Codes8(codes.astype(np.uint8), floats[:-1]), floats[-1])

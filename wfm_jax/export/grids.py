@@ -1,14 +1,17 @@
 """The grids that quantized weights lie on: what turns the codes of a file into weights.
 
 One type for each way of writing a tensor that ``wfm_jax.compress`` offers. Every grid has ``bits``,
-``lowest``, the least of its 2^bits codes, and three functions:
+``lowest``, the least of its 2^bits codes, and five functions:
 
 * ``checked(shape)`` is the grid in NumPy arrays and plain numbers, once it fits weights of that
-  shape (ValueError if not); the other two are for what it returns;
+  shape (ValueError if not); the others are for what it returns;
 * ``weights(codes)`` is float32, bit for bit what the transform makes of them: every product is
   rounded on its own, and a negative zero is zero;
 * ``codes(weights)`` are the nearest ones, int32; whether weights are on the grid at all is seen by
-  going back.
+  going back;
+* ``zero_codes(shape)`` are those of zero, or the one;
+* ``steps(shape)`` is the size of every weight's step or block, float32: how likely a code is
+  depends on it, most of all where small weights have been pruned.
 """
 
 import math
@@ -46,6 +49,13 @@ class Float(NamedTuple):
     def codes(self, weights: np.ndarray) -> np.ndarray:
         return weights
 
+    def zero_codes(self, shape: tuple[int, ...]) -> np.ndarray | int:
+        del shape
+        return 0
+
+    def steps(self, shape: tuple[int, ...]) -> np.ndarray:
+        return np.ones(shape, np.float32)
+
 
 class Uniform(NamedTuple):
     """Integers times a scale, as ``quantize``, ``gptq_quantize``, ``lsq_apply``, ``awq_quantize``.
@@ -82,6 +92,13 @@ class Uniform(NamedTuple):
         rows = weights if self.inputs is None else weights * self.inputs
         nearest = _nearest(rows, spread(self.scale, weights.shape))
         return np.clip(nearest, self.lowest, -self.lowest - 1)
+
+    def zero_codes(self, shape: tuple[int, ...]) -> np.ndarray | int:
+        del shape
+        return 0
+
+    def steps(self, shape: tuple[int, ...]) -> np.ndarray:
+        return spread(np.abs(self.scale), shape)
 
 
 class Affine(NamedTuple):
@@ -121,6 +138,12 @@ class Affine(NamedTuple):
         nearest = _nearest(weights, spread(self.scale, weights.shape))
         return np.clip(nearest + spread(self.zero_point, weights.shape), 0, (1 << self.bits) - 1)
 
+    def zero_codes(self, shape: tuple[int, ...]) -> np.ndarray | int:
+        return spread(self.zero_point, shape)
+
+    def steps(self, shape: tuple[int, ...]) -> np.ndarray:
+        return spread(np.abs(self.scale), shape)
+
 
 class NF4(NamedTuple):
     """Sixteen levels times the largest magnitude of each block in memory, as ``nf4``.
@@ -144,16 +167,19 @@ class NF4(NamedTuple):
         return NF4(absmax)
 
     def weights(self, codes: np.ndarray) -> np.ndarray:
-        return NF4_LEVELS[codes] * self._of_each(codes.shape) + _ZERO
+        return NF4_LEVELS[codes] * self.steps(codes.shape) + _ZERO
 
     def codes(self, weights: np.ndarray) -> np.ndarray:
-        absmax = self._of_each(weights.shape)
+        absmax = self.steps(weights.shape)
         with np.errstate(over="ignore", invalid="ignore"):
             ratio = np.divide(weights, absmax, out=np.zeros_like(weights), where=absmax != 0)
         return np.searchsorted((NF4_LEVELS[:-1] + NF4_LEVELS[1:]) / 2, ratio).astype(np.int32)
 
-    def _of_each(self, shape: tuple[int, ...]) -> np.ndarray:
-        """The magnitude of every weight's block."""
+    def zero_codes(self, shape: tuple[int, ...]) -> np.ndarray | int:
+        del shape
+        return NF4_LEVELS.tolist().index(0.0)
+
+    def steps(self, shape: tuple[int, ...]) -> np.ndarray:
         absmax, size = self.absmax, math.prod(shape)
         if isinstance(absmax, QuantizedAbsmax):
             inner = np.repeat(absmax.codes.absmax, ABSMAX_BLOCK)[: absmax.codes.codes.size]

@@ -1,14 +1,11 @@
-"""A tensor as it is stored: the codes of a grid, or floats, maybe with a keep mask."""
+"""A tensor as it is stored: integers around zero, or the floats that are not zero."""
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 
-from wfm_jax.export.bits import pack_bits, unpack_bits
-from wfm_jax.export.grid_code import FLOATS, GridCode, decode_grid, encode_grid
+from wfm_jax.export.grid_code import FLOATS
 from wfm_jax.export.grids import Float, Grid, is_float16
-from wfm_jax.export.masks import DENSE, MaskCode, decode_mask, encode_mask
 
 
 class PackedTensor(NamedTuple):
@@ -17,7 +14,8 @@ class PackedTensor(NamedTuple):
     Attributes:
       values: float32 weights for a `Float` grid, else the grid's integer codes; any shape.
       grid: what turns codes into weights.
-      keep: True where the weight stays; elsewhere it is zero whatever ``values`` says.
+      keep: True where the weight stays; elsewhere it is zero whatever ``values`` says. None after
+        unpacking: what is dropped is a zero like any other.
     """
 
     values: np.ndarray
@@ -30,68 +28,58 @@ class PackedTensor(NamedTuple):
         return weights if self.keep is None else np.where(self.keep, weights, np.float32(0))
 
 
-class Sections(NamedTuple):
-    """A tensor's bytes, and what is needed to read them."""
+class Values(NamedTuple):
+    """A tensor's weights as a file holds them.
 
-    mask: MaskCode
-    kept: int
-    values: bytes
-    grid: GridCode
-
-
-def encode_tensor(tensor: PackedTensor) -> Sections:
-    """The bytes of ``tensor`` at their cheapest. Raises ValueError if it is not as documented.
-
-    A mask may keep zeros and need not be stored at all: whichever of no mask, the keep mask and
-    the mask of nonzeros (-0.0 is one) takes fewest bytes in all is used. The weights are the same.
+    Attributes:
+      integers: int32 of the tensor's shape, 0 for what is dropped. The codes less that of zero; of
+        a `Float` tensor, 1 for what is stored (all but 0.0; -0.0 is stored).
+      floats: of a `Float` tensor, float16 or float32 ``[number of ones]``; else ``[0]``.
     """
-    grid = tensor.grid.checked(tensor.values.shape)
-    values = tensor.values
-    if tensor.keep is not None:
-        values = np.where(tensor.keep, values, grid.codes(np.zeros(values.shape, np.float32)))
-    raw = _raw(values.ravel(), grid)
-    nonzero = grid.weights(values).ravel().view(np.uint32) != 0
-    masks = [np.ones(raw.size, bool), nonzero]
-    if tensor.keep is not None:
-        masks.append(np.asarray(tensor.keep, bool).ravel())
-    codes = [encode_mask(mask) for mask in masks]
-    costs = [
-        8 * len(code.data) + grid.bits * int(mask.sum())
-        for mask, code in zip(masks, codes, strict=True)
-    ]
-    best = int(np.argmin(costs))
-    kept = raw[masks[best]]
-    stored = kept.tobytes() if isinstance(grid, Float) else pack_bits(kept, grid.bits)
-    return Sections(codes[best], int(kept.size), stored, encode_grid(grid))
+
+    integers: np.ndarray
+    floats: np.ndarray
 
 
-def decode_tensor(sections: Sections, shape: tuple[int, ...]) -> PackedTensor:
-    """The inverse of ``encode_tensor``; ValueError if the bytes are not such a tensor's."""
-    keep = decode_mask(sections.mask, math.prod(shape), sections.kept)
-    grid = decode_grid(sections.grid, shape)
+def encode_values(tensor: PackedTensor, grid: Grid) -> Values:
+    """What to write of ``tensor``, whose checked grid is ``grid``; ValueError if it is off it."""
+    dropped = np.zeros(tensor.values.shape, bool) if tensor.keep is None else ~tensor.keep
     if isinstance(grid, Float):
-        values = np.zeros(keep.size, np.float32)
-        values[keep] = np.frombuffer(sections.values, FLOATS[grid.bits]).astype(np.float32)
-    else:
-        values = np.zeros(keep.size, np.int16)
-        unsigned = unpack_bits(sections.values, sections.kept, grid.bits).astype(np.int16)
-        values[keep] = unsigned + grid.lowest
-    mask = None if sections.mask.kind == DENSE else keep.reshape(shape)
-    return PackedTensor(values.reshape(shape), grid, mask)
-
-
-def _raw(values: np.ndarray, grid: Grid) -> np.ndarray:
-    """What is written for each weight."""
-    if isinstance(grid, Float):
-        floats = np.ascontiguousarray(values, np.float32)
+        floats = np.where(dropped, np.float32(0), np.asarray(tensor.values, np.float32))
         if grid.bits == 16 and not is_float16(floats):
             raise ValueError("a weight is not exactly representable in float16")
-        return floats.astype(FLOATS[grid.bits])
-    lowest, highest = grid.lowest, grid.lowest + (1 << grid.bits) - 1
-    if not np.issubdtype(values.dtype, np.integer):
-        raise ValueError(f"{grid.bits} bits hold integers, got {values.dtype}")
-    if values.size and (values.min() < lowest or values.max() > highest):
+        stored = floats.view(np.uint32) != 0
+        return Values(stored.astype(np.int32), floats[stored].astype(FLOATS[grid.bits]))
+    if not np.issubdtype(tensor.values.dtype, np.integer):
+        raise ValueError(f"{grid.bits} bits hold integers, got {tensor.values.dtype}")
+    _check_range(tensor.values, grid)
+    integers = tensor.values.astype(np.int32) - grid.zero_codes(dropped.shape)
+    integers = np.where(dropped, 0, integers)
+    return Values(integers, np.zeros(0, FLOATS[32]))
+
+
+def decode_values(values: Values, grid: Grid) -> PackedTensor:
+    """The inverse of ``encode_values``; ValueError if no tensor on the grid has such values."""
+    if isinstance(grid, Float):
+        weights = np.zeros(values.integers.shape, np.float32)
+        weights[values.integers == 1] = values.floats.astype(np.float32)
+        return PackedTensor(weights, grid)
+    codes = values.integers + grid.zero_codes(values.integers.shape)
+    _check_range(codes, grid)
+    return PackedTensor(codes, grid)
+
+
+def n_stored(integers: np.ndarray) -> int:
+    """How many floats stand behind the integers of a `Float` tensor; ValueError if not 0 and 1."""
+    if not np.isin(integers, (0, 1)).all():
+        raise ValueError("its mask holds something else than 0 and 1")
+    return int(integers.sum())
+
+
+def _check_range(codes: np.ndarray, grid: Grid) -> None:
+    lowest = 0 if isinstance(grid, Float) else grid.lowest
+    highest = lowest + (1 << grid.bits) - 1
+    if codes.size and (codes.min() < lowest or codes.max() > highest):
         raise ValueError(
             f"an integer is outside {lowest}..{highest}, the range of {grid.bits} bits"
         )
-    return values.astype(np.int32) - lowest

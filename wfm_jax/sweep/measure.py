@@ -18,6 +18,7 @@ from wfm_jax.evaluate.metrics import AMC_SNRS_DB
 from wfm_jax.evaluate.products import frame_products
 from wfm_jax.evaluate.quality import quality_columns
 from wfm_jax.evaluate.scores import FrameScores, Scored
+from wfm_jax.export.load_model import model_metadata
 from wfm_jax.model import (
     Forward,
     ModelConfig,
@@ -224,7 +225,7 @@ class Examiner:
             act_bits=act_bits,
             teacher_bytes=self._teacher_bytes,
             path=path,
-            metadata=None if ranges is None else _metadata(act_bits, ranges),
+            metadata=model_metadata(config, act_bits, ranges),
         )
 
     def _save_scores(self, identity: str, scored: Scored) -> None:
@@ -240,12 +241,6 @@ def load_scores(folder: str | os.PathLike, identity: str, test_set: TestSet) -> 
         fields = {name: stored[name] for name in FrameScores._fields}
         snrs_db = tuple(float(snr) for snr in stored["snrs_db"])
     return Scored(test_set, snrs_db, FrameScores(**fields))
-
-
-def _metadata(act_bits: float, ranges: Ranges) -> dict[str, Any]:
-    """Of a packed file: what a receiver needs to know of activations."""
-    ends = {point: [float(range.low), float(range.high)] for point, range in ranges.items()}
-    return {"act_bits": act_bits, "ranges": ends}
 
 
 def null_of(params: Any) -> Any:
