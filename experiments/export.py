@@ -16,15 +16,17 @@ import sys
 
 import jax
 from absl import flags
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
-from wfm_jax.export.load_model import load_model
 
 from experiments import export_flags, launch
 from wfm_jax.export import forms
+from wfm_jax.export.load_model import load_model
 from wfm_jax.model import sample_batch
 from wfm_jax.results import atomic
 from wfm_jax.results.naming import DASH, number, point_name, reference
+from wfm_jax.results.progress import Bar
 from wfm_jax.results.rows import read_rows
 
 for _module in (launch, export_flags):
@@ -33,19 +35,27 @@ for _module in (launch, export_flags):
 
 def main() -> None:
     workdir, asked = pathlib.Path(launch.WORKDIR.value), export_flags.forms()
-    rows = read_rows(workdir / "results.jsonl")
+    rows, _ = read_rows(workdir / "results.jsonl")
     row = export_flags.chosen(rows)
     identity, name = row["config_id"], point_name(row)
     packed = workdir / "files" / f"{identity}.wfm"
     folder = export_flags.folder(workdir / "export" / identity)
-    written = forms.write(packed, asked, folder, name=name)
-    model = load_model(packed)
+    progress, model = Bar(), load_model(packed)
     draw = jax.jit(lambda key: sample_batch(model.config, key=key, batch_size=64).frame)
-    frame = draw(jax.random.key(1))
-    found = {file.form: forms.agreement(file, model, frame) for file in written}
+    try:
+        progress.start("export", 2 * len(asked))
+        written = forms.write(packed, asked, folder, name=name, progress=progress)
+        frame, found = draw(jax.random.key(1)), {}
+        for file in written:
+            found[file.form] = forms.agreement(file, model, frame)
+            progress.advance(1, f"ran {file.path.name}")
+    finally:
+        progress.close()
     teacher = number(reference(rows, "teacher") or {}, "size_bytes")
 
-    table = Table(title=f"{name}, {identity}", title_justify="left")
+    table = Table(
+        title=f"{name}, {identity}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False
+    )
     for heading in ("file", "kB", "smaller", "bits that differ", "classes", "channel dB"):
         table.add_column(heading, justify="left" if heading == "file" else "right", no_wrap=True)
     for file in written:

@@ -1,6 +1,7 @@
 """Flags of which configuration becomes which files."""
 
 import pathlib
+from collections.abc import Sequence
 
 from absl import flags
 
@@ -24,7 +25,7 @@ _FORMS = flags.DEFINE_list("forms", list(FILES), f"Files to write, of {', '.join
 _OUT = flags.DEFINE_string("out", None, "Folder of the files; default WORKDIR/export/CONFIG_ID.")
 
 
-def chosen(rows: list[Row]) -> Row:
+def chosen(rows: Sequence[Row]) -> Row:
     """The configuration asked for.
 
     Raises:

@@ -4,9 +4,8 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from wfm_jax.export.load_model import load_model
-
 from experiments.profiling import artefacts, study
+from wfm_jax.export.load_model import load_model
 from wfm_jax.results import choose
 from wfm_jax.results.naming import number, point_name, reference
 from wfm_jax.results.progress import Progress
@@ -67,7 +66,7 @@ def hold_against(
     Raises:
         ValueError: no finished rows there, or a packed file that is damaged.
     """
-    rows = read_rows(sweep / "results.jsonl")
+    rows, _ = read_rows(sweep / "results.jsonl")
     teacher, done = reference(rows, "teacher"), choose.finished(rows)
     if teacher is None or not done:
         raise ValueError(f"{sweep}: no sweep with finished configurations")
@@ -140,11 +139,18 @@ def print_verdict(verdict: Verdict, targets: Targets, console: Any) -> None:
     if not verdict.timed:
         return
     table = Table(box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    for heading, side in (
-        ("config_id", "left"), ("configuration", "left"), ("kB", "right"), ("retention", "right"),
-        ("BER loss", "right"), ("p50 ms", "right"), ("p95 ms", "right"), ("meets", "left"),
-    ):  # fmt: skip
-        table.add_column(heading, justify=side, no_wrap=True, overflow="ellipsis")
+    for heading in (
+        "config_id",
+        "configuration",
+        "kB",
+        "retention",
+        "BER loss",
+        "p50 ms",
+        "p95 ms",
+    ):
+        left = heading.startswith("config")
+        table.add_column(heading, justify="left" if left else "right", no_wrap=True)
+    table.add_column("meets", no_wrap=True)
     for row in verdict.timed:
         table.add_row(
             row["config_id"][:8],

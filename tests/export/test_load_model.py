@@ -8,6 +8,7 @@ import pytest
 from tests import small
 from wfm_jax import compress
 from wfm_jax.compress import ActivationRange
+from wfm_jax.export.compressed import nested
 from wfm_jax.export.from_model import pack_model
 from wfm_jax.export.load_model import load_model, model_metadata
 from wfm_jax.export.packed import PackedFileError, read_metadata, save_packed
@@ -43,12 +44,12 @@ def same(one, other):
 def test_it_comes_back_and_runs(tmp_path, params):
     model = load_model(saved(tmp_path / "m.wfm", params, model_metadata(CONFIG)))
     assert (model.config, model.ranges, model.act_bits) == (CONFIG, None, 32)
-    same(model.params, params)
+    same(nested(model.params), params)
     apply, _ = build(model.config, jax.random.key(1))
     frame = small.received(CONFIG.link, 2, seed=0)
     inputs, _ = prepare(CONFIG, frame, jnp.zeros(2, int))
     run = jax.jit(apply)
-    same(run(model.params, inputs), run(params, inputs))
+    same(run(nested(model.params), inputs), run(params, inputs))
 
 
 def test_ranges_come_back_bit_for_bit(tmp_path, params, ranges):
@@ -62,7 +63,7 @@ def test_a_factored_model_comes_back(tmp_path, params):
     assert config.ranks
     model = load_model(saved(tmp_path / "m.wfm", factored, model_metadata(config)))
     assert model.config == config
-    same(model.params, factored)
+    same(nested(model.params), factored)
 
 
 def without(params, name):

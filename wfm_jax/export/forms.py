@@ -32,6 +32,7 @@ from wfm_jax.export.onnx_session import load_onnx
 from wfm_jax.export.receiver import Receiver, make_receiver
 from wfm_jax.model import Forward, Quantized, activation_points, build, prepare, with_activations
 from wfm_jax.results import atomic
+from wfm_jax.results.progress import Progress, Silent
 from wfm_jax.signal.link import Frame
 
 FILES = {
@@ -67,7 +68,12 @@ class Agreement(NamedTuple):
 
 
 def write(
-    packed: str | os.PathLike, forms: Sequence[str], folder: str | os.PathLike, *, name: str
+    packed: str | os.PathLike,
+    forms: Sequence[str],
+    folder: str | os.PathLike,
+    *,
+    name: str,
+    progress: Progress | None = None,
 ) -> list[Written]:
     """Writes the forms, all of them or none.
 
@@ -76,6 +82,7 @@ def write(
         forms: of :data:`FILES`.
         folder: where to; files of the same names are replaced.
         name: of the model, for files that have one.
+        progress: advanced by one a form.
 
     Raises:
         ValueError: a form that cannot hold the model, naming the form and the tensor; or a packed
@@ -90,6 +97,7 @@ def write(
                 _write_one(form, model, path, pathlib.Path(packed), name)
             except ValueError as error:
                 raise ValueError(f"{form}: {error}") from None
+            (progress or Silent()).advance(1, f"wrote {path.name}")
         for path in made.values():
             os.replace(path, folder / path.name)
     paths = {form: folder / FILES[form] for form in forms}

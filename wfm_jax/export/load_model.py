@@ -4,46 +4,30 @@ Nothing else is needed to run it:
 
     model = load_model(path)
     apply, _ = build(model.config, key)
-    outputs = apply(model.params, inputs)
+    outputs = apply(nested(model.params), inputs)
 """
 
 import math
 import os
 import pathlib
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
-from wfm_jax import compress
 from wfm_jax.compress import ActivationRange
+from wfm_jax.export.compressed import FLOAT_BITS, CompressedModel
+from wfm_jax.export.grids import Float
 from wfm_jax.export.packed import PackedFileError, read_packed
 from wfm_jax.model import ModelConfig, Ranges, activation_points, from_dict, param_shapes, to_dict
 from wfm_jax.results import leaves
 
 _FIELDS = ("model", "act_bits", "ranges")
-_FLOAT_BITS = 32
-
-
-class LoadedModel(NamedTuple):
-    """What a packed file holds of a model.
-
-    Attributes:
-      config: the architecture.
-      params: the weights that the forward pass sees, float32, as ``build`` nests them.
-      ranges: of activations, float32 scalars by point; None where they stay in floating point.
-      act_bits: bits of activations; 32 where there are no ranges.
-    """
-
-    config: ModelConfig
-    params: Any
-    ranges: Ranges | None
-    act_bits: float
 
 
 def model_metadata(
-    config: ModelConfig, act_bits: float = _FLOAT_BITS, ranges: Ranges | None = None
+    config: ModelConfig, act_bits: float = FLOAT_BITS, ranges: Ranges | None = None
 ) -> dict[str, Any]:
     """The metadata to ``pack`` a model's tensors with, JSON.
 
@@ -59,7 +43,7 @@ def model_metadata(
     return metadata
 
 
-def load_model(path: str | os.PathLike) -> LoadedModel:
+def load_model(path: str | os.PathLike) -> CompressedModel:
     """Reads a packed file whose metadata is a :func:`model_metadata`.
 
     Raises:
@@ -70,13 +54,15 @@ def load_model(path: str | os.PathLike) -> LoadedModel:
     tensors, metadata = read_packed(path.read_bytes(), os.fspath(path))
     try:
         config, ranges, act_bits = _described(metadata)
-        params = _params(config, {name: t.effective() for name, t in tensors.items()})
+        params = {name: t.effective() for name, t in tensors.items()}
+        _check_params(config, params)
     except ValueError as error:
         raise PackedFileError(f"{path}: {error}") from None
-    return LoadedModel(config, params, ranges, act_bits)
+    grids = {name: t.grid for name, t in tensors.items() if not isinstance(t.grid, Float)}
+    return CompressedModel(config, params, grids, ranges, act_bits)
 
 
-def _described(metadata: Mapping[str, Any]) -> tuple[ModelConfig, Ranges | None, float]:
+def _described(metadata: Mapping[str, Any]) -> tuple[ModelConfig, Ranges | None, int]:
     if unknown := sorted(set(metadata) - set(_FIELDS)):
         raise ValueError(f"metadata: unknown field {', '.join(unknown)}")
     if "model" not in metadata:
@@ -88,11 +74,11 @@ def _described(metadata: Mapping[str, Any]) -> tuple[ModelConfig, Ranges | None,
     if ("act_bits" in metadata) != ("ranges" in metadata):
         raise ValueError("metadata: act_bits and ranges: there is one without the other")
     if "ranges" not in metadata:
-        return config, None, _FLOAT_BITS
+        return config, None, FLOAT_BITS
     act_bits = metadata["act_bits"]
     if act_bits not in (*range(2, 9), 16, 32):
         raise ValueError(f"metadata: act_bits is {act_bits!r}, it must be 2 to 8, 16 or 32")
-    return config, _ranges(config, metadata["ranges"]), float(act_bits)
+    return config, _ranges(config, metadata["ranges"]), int(act_bits)
 
 
 def _ranges(config: ModelConfig, ends: Any) -> Ranges:
@@ -106,15 +92,13 @@ def _ranges(config: ModelConfig, ends: Any) -> Ranges:
     return {p: ActivationRange(*(jnp.float32(end) for end in ends[p])) for p in points}
 
 
-def _params(config: ModelConfig, weights: Mapping[str, np.ndarray]) -> Any:
-    like = param_shapes(config)
+def _check_params(config: ModelConfig, weights: Mapping[str, np.ndarray]) -> None:
     specs = {
         name: leaves.Spec(list(w.shape), str(w.dtype), list(w.shape), str(w.dtype))
         for name, w in weights.items()
     }
-    if mismatch := leaves.difference(specs, leaves.specs(like)):
+    if mismatch := leaves.difference(specs, leaves.specs(param_shapes(config))):
         raise ValueError(f"tensors do not fit the model: {mismatch}")
-    return compress.unflatten(like, weights)
 
 
 def _shortest(value: Any) -> float:
