@@ -17,7 +17,6 @@ from wfm_jax.export.header import read_header, write_header
 from wfm_jax.export.packed import PackedFileError, load_packed, pack, save_packed, unpack
 from wfm_jax.export.tensors import PackedTensor
 
-
 ONES = np.ones((1, 2), np.float32)
 
 
