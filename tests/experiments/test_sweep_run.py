@@ -3,9 +3,12 @@
 import signal
 import time
 
+import jax
+import numpy as np
 import pytest
 
 from tests.experiments import sweep_process
+from wfm_jax.export.load_model import load_model
 
 TRAIN = (
     "--teacher=train",
@@ -42,6 +45,9 @@ def test_a_run_leaves_rows_tables_a_picture_and_files(finished):
     for row in configurations:
         assert row["size_bytes"] == (workdir / "files" / f"{row['config_id']}.wfm").stat().st_size
         assert row["status"] == "ok"
+        model = load_model(workdir / "files" / f"{row['config_id']}.wfm")
+        total = sum(np.size(w) for w in jax.tree.leaves(model.params))
+        assert (model.config.d_model, total) == (16, row["params_total"])
     shown = pyarrow.parquet.read_table(workdir / "results.parquet").to_pylist()
     assert len(shown) == 5 + 4 * 2  # and shown at each
     assert (workdir / "pareto.png").read_bytes().startswith(b"\x89PNG")

@@ -17,6 +17,8 @@ from wfm_jax.export.header import read_header, write_header
 from wfm_jax.export.packed import PackedFileError, load_packed, pack, save_packed, unpack
 from wfm_jax.export.tensors import PackedTensor
 
+ONES = np.ones((1, 2), np.float32)
+
 
 def a_tensor(rng, shape, bits, blocks=None, kept=None):
     keep = None if kept is None else rng.random(shape) < kept
@@ -315,3 +317,28 @@ def test_bytes_of_no_tensor_are_refused(tmp_path, place, extra):
              n_stream + len(extra) * (place == "stream"))  # fmt: skip
     preamble = struct.pack("<4sBIII", b"WFMP", 3, *sizes)
     refusal(tmp_path, signed(preamble + data[17:at] + extra + data[at:-4]))
+
+
+def test_any_change_that_is_signed_is_refused_or_gives_whole_tensors():
+    """No other exception than the one, whatever the header, the floats or the stream say."""
+    rng = np.random.default_rng(0)
+    data = pack(
+        {
+            "a": a_tensor(rng, (6, 5), 4, kept=0.3),
+            "b": a_tensor(rng, (5,), 16),
+            "c": PackedTensor(rng.integers(0, 16, (4, 2)), Affine(4, ONES, 3 * ONES)),
+            "d": PackedTensor(rng.integers(0, 16, 8), NF4(np.ones(1))),
+        }
+    )
+    refused = 0
+    for at in range(17, len(data) - 4):
+        for flip in (1, 16, 255):
+            changed = bytearray(data[:-4])
+            changed[at] ^= flip
+            try:
+                tensors = unpack(signed(bytes(changed)))
+            except PackedFileError:
+                refused += 1
+            else:
+                assert all(t.effective().shape == t.values.shape for t in tensors.values())
+    assert refused > 100

@@ -5,8 +5,8 @@ so that what just fitted a grid still does, at five digits by 1/32 at most. What
 exponent and five digits, is what `wfm_jax.export` recognises and entropy-codes.
 
 Measured on the nano teacher, magnitude-pruned to 75 %, at 4 bits and one scale a channel: squared
-error of the weights against that with float32 scales, and bytes of its 2,376 scales, which take
-9,504 in float32.
+error of all matrices against that with float32 scales, and bytes of its 2,467 scales (a vector has
+one), which take 9,868 in float32.
 
 =============  ====  ====  ====  ====
 fraction bits  2     3     4     5
@@ -16,10 +16,10 @@ error, mse     1.24  1.13  1.05  1.01
 bytes           941  1244  1554  1863
 =============  ====  ====  ====  ====
 
-The sixth digit would save less error than its bytes buy in finer weights.
+The fifth digit takes 0.7 % of that file, and 3 % off the error at absmax: it is the default.
 
-The same shape as the shared exponents and small fractions of Micikevicius et al., "FP8 formats for
-deep learning", 2022 (arXiv 2209.05433), with the whole range of float32.
+Floats of few fraction bits as in Micikevicius et al., "FP8 formats for deep learning", 2022 (arXiv
+2209.05433), with the exponents of float32.
 """
 
 from typing import Literal

@@ -113,14 +113,15 @@ def _records(columns: Any) -> list[Record]:
 
 def _check_record(record: Record) -> None:
     """Raises ValueError naming the tensor and the field."""
+    if not _is_shape(record.shape) or record.size > _MAX_WEIGHTS:
+        raise ValueError(f"tensor {record.name}: shape is {record.shape!r}")
     width = record.bits if type(record.bits) is int else None
     is_float = record.grid == FLOAT
     allowed = {
         "name": type(record.name) is str,
-        "shape": _is_shape(record.shape) and record.size <= _MAX_WEIGHTS,
         "grid": record.grid in (FLOAT, UNIFORM, ROWS, AFFINE, NORMAL),
         "bits": width in (FLOATS if is_float else INTEGER_BITS),
-        "blocks": record.blocks is None if is_float else _is_shape(record.blocks),
+        "blocks": record.blocks is None if is_float else _is_blocks(record),
         "scales": record.scales is None if is_float else _is_scales(record),
         "pruned": type(record.pruned) is int and record.pruned in (0, 1),
     }
@@ -132,6 +133,10 @@ def _check_record(record: Record) -> None:
 
 def _is_shape(shape: Any) -> bool:
     return isinstance(shape, list) and all(type(n) is int and n >= 0 for n in shape)
+
+
+def _is_blocks(record: Record) -> bool:
+    return _is_shape(record.blocks) and record.form.n_scales <= max(record.size, 1)
 
 
 def _is_scales(record: Record) -> bool:

@@ -3,8 +3,8 @@
 Integers of one kind are one array whatever tensor they are from: few histograms, each of many
 integers. Weights are ordered by the step of their grid, so that neighbours are alike: pruning by
 magnitude leaves few weights of a channel of small ones, and no small codes in one of large ones. A
-reader knows the steps by then. Measured on the nano model at 4 bits, 75 % and 90 % pruned, this
-takes 3.4 % and 4.7 % off the pruned kernels, beside a histogram for each tensor.
+reader knows the steps by then. On the nano teacher at 4 bits, 75 % and 90 % of its kernels pruned,
+these take 3.9 % and 6.0 % less than the entropy of each kernel's own histogram.
 """
 
 from collections.abc import Mapping, Sequence
