@@ -17,6 +17,7 @@ import io
 import json
 import pathlib
 import sys
+from typing import Any
 
 import jax
 from absl import flags
@@ -25,7 +26,7 @@ from rich.console import Console
 from experiments import checkpoint_flag, launch, profile_flags
 from experiments.profiling import study, tables, targets
 from experiments.profiling.picture import profile_picture
-from wfm_jax.model import PRESETS, build, preset
+from wfm_jax.model import PRESETS, ModelConfig, build, preset
 from wfm_jax.results import atomic
 from wfm_jax.results.progress import Bar
 from wfm_jax.sweep.study import devices, versions
@@ -42,39 +43,39 @@ _UNTRAINED = flags.DEFINE_enum(
 
 def main() -> None:
     settings, asked, progress = profile_flags.settings(), profile_flags.targets(), Bar()
+    config, params, name = _model()
+    sweep = profile_flags.SWEEP.value
+    rows_of_sweep = targets.rows_of(pathlib.Path(sweep)) if sweep else None
     workdir = pathlib.Path(launch.WORKDIR.value)
     files = workdir / "files"
     files.mkdir(parents=True, exist_ok=True)
-    if _UNTRAINED.value:
-        name, config = f"{_UNTRAINED.value}, random weights", preset(_UNTRAINED.value)
-        params = build(config, jax.random.key(0))[1]
-    else:
-        name = checkpoint_flag.CHECKPOINT.value
-        config, params, _ = checkpoint_flag.teacher()
     try:
-        rows = study.run(config, params, settings, files, progress)
-        sweep, verdict = profile_flags.SWEEP.value, None
-        if sweep:
-            verdict = targets.hold_against(asked, pathlib.Path(sweep), settings, files, progress)
+        rows, verdict = study.run(config, params, settings, files, progress), None
+        if rows_of_sweep:
+            verdict = targets.hold_against(asked, rows_of_sweep, settings, files, progress)
     finally:
         progress.close()
-    title = f"{name}, {', '.join(devices())}, {settings.n_threads} thread of ONNX Runtime"
-    slot_ms = study.slot_ms(config.link)
+    title, slot_ms = f"{name}, {', '.join(devices())}", study.slot_ms(config.link)
     told = {"title": title, "slot_ms": slot_ms, "versions": versions(), "rows": rows}
-    told |= {"candidates": verdict.timed if verdict else []}
+    told |= {"settings": settings._asdict(), "candidates": verdict.timed if verdict else []}
     atomic.write_bytes(workdir / "profile.json", json.dumps(told, indent=2).encode())
     profile_picture(rows, slot_ms, title, workdir / "profile.png")
-    summary = io.StringIO()
-    for console in (
-        Console(file=summary, width=100),
-        Console(width=None if sys.stdout.isatty() else 100),
-    ):
-        tables.print_profile(rows, title, console)
-        console.print(f"A frame is on the air for {slot_ms:.3f} ms (one slot).", highlight=False)
+    summary, width = io.StringIO(), None if sys.stdout.isatty() else 100
+    for console in (Console(file=summary, width=100), Console(width=width)):
+        tables.print_profile(rows, title, slot_ms, console)
         if verdict:
             targets.print_verdict(verdict, asked, console)
     atomic.write_bytes(workdir / "summary.txt", summary.getvalue().encode())
     print(f"Everything is in {workdir.resolve()}; open profile.png.")
+
+
+def _model() -> tuple[ModelConfig, Any, str]:
+    """Architecture, parameters, and what to call it."""
+    if size := _UNTRAINED.value:
+        config = preset(size)
+        return config, build(config, jax.random.key(0))[1], f"{size}, random weights"
+    config, params, _ = checkpoint_flag.teacher()
+    return config, params, str(checkpoint_flag.CHECKPOINT.value)
 
 
 if __name__ == "__main__":

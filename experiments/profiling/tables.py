@@ -7,13 +7,14 @@ from wfm_jax.results.naming import DASH
 
 Row = dict[str, Any]
 _NOTE = """\
-From prepared inputs to bits and all other answers. In turns on the same frames; slots: p95 of a
-frame over the time that the frame is on the air; faster: than ONNX float32, median over turns.
-Memory: beyond the interpreter and its libraries, of a compiled program as its compiler says."""
+From prepared inputs to bits and all other answers, in turns on the same frames. Slots: p95 of a
+frame over the {slot_ms:.3f} ms that it is on the air. Faster: than ONNX float32, median over turns.
+X
+what its compiler says."""
 
 
-def print_profile(rows: Sequence[Row], title: str, console: Any) -> None:
-    """Prints a block a batch size."""
+def print_profile(rows: Sequence[Row], title: str, slot_ms: float, console: Any) -> None:
+    """Prints a block a batch size, and what its columns mean."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -33,7 +34,9 @@ def print_profile(rows: Sequence[Row], title: str, console: Any) -> None:
             if row["batch_size"] == batch_size:
                 table.add_row(row["form"], *_cells(row))
         console.print(table)
-    console.print(_NOTE, style="dim", markup=False, highlight=False, soft_wrap=True)
+    console.print(
+        _NOTE.format(slot_ms=slot_ms), style="dim", markup=False, highlight=False, soft_wrap=True
+    )
 
 
 def _cells(row: Row) -> list[str]:

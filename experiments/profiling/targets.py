@@ -47,9 +47,26 @@ class Verdict(NamedTuple):
     timed: list[Row]
 
 
+class Sweep(NamedTuple):
+    """The finished configurations of a run folder, and its teacher's row."""
+
+    folder: pathlib.Path
+    teacher: Any
+    rows: list[Any]
+
+
+def rows_of(folder: pathlib.Path) -> Sweep:
+    """The rows of a sweep; ValueError where there are none that are finished."""
+    rows, _ = read_rows(folder / "results.jsonl")
+    teacher, done = reference(rows, "teacher"), choose.finished(rows)
+    if teacher is None or not done:
+        raise ValueError(f"--sweep={folder}: no sweep with finished configurations")
+    return Sweep(folder, teacher, done)
+
+
 def hold_against(
     targets: Targets,
-    sweep: pathlib.Path,
+    sweep: Sweep,
     settings: study.Settings,
     folder: pathlib.Path,
     progress: Progress,
@@ -58,26 +75,22 @@ def hold_against(
 
     Args:
         targets: the limits.
-        sweep: a run folder.
+        sweep: from :func:`rows_of`.
         settings: how to time.
         folder: of the ONNX files, which stay there.
         progress: one step a call of all.
 
     Raises:
-        ValueError: no finished rows there, or a packed file that is damaged.
+        ValueError: a packed file that is damaged.
     """
-    rows, _ = read_rows(sweep / "results.jsonl")
-    teacher, done = reference(rows, "teacher"), choose.finished(rows)
-    if teacher is None or not done:
-        raise ValueError(f"{sweep}: no sweep with finished configurations")
-    small = [r for r in done if _within(number(r, "size_bytes"), targets.max_bytes)]
-    exact = [r for r in small if _within(choose.ber_loss(r, teacher), targets.max_ber_loss)]
+    small = [r for r in sweep.rows if _within(number(r, "size_bytes"), targets.max_bytes)]
+    exact = [r for r in small if _within(choose.ber_loss(r, sweep.teacher), targets.max_ber_loss)]
     best = sorted(exact, key=lambda r: (-number(r, "retention"), number(r, "size_bytes")))
-    timed = _time(best[: targets.candidates], sweep, settings, folder, progress)
+    timed = _time(best[: targets.candidates], sweep.folder, settings, folder, progress)
     for row in timed:
-        row["ber_loss"] = choose.ber_loss(row, teacher)
+        row["ber_loss"] = choose.ber_loss(row, sweep.teacher)
         row["meets"] = _within(row["p95_ms"], targets.max_p95_ms)
-    return Verdict(len(done), len(small), len(exact), timed)
+    return Verdict(len(sweep.rows), len(small), len(exact), timed)
 
 
 def _within(value: float, limit: float | None) -> bool:
