@@ -12,11 +12,12 @@ from absl import flags
 CACHE = flags.DEFINE_string(
     "compile_cache",
     "auto",
-    "Folder of compiled programs; auto: that of JAX_COMPILATION_CACHE_DIR, or one of the user's "
-    "cache; off: none.",
+    "Folder of compiled programs, and of scores that every sweep of a teacher needs; auto: that of "
+    "JAX_COMPILATION_CACHE_DIR, or one of the user's cache; off: none.",
 )
 _KEEP_S = 30 * 24 * 3600.0
 _MIN_COMPILE_S = 0.2
+_OURS = ("*-cache", "*-atime", "*-references.safetensors")  # the first two are JAX's
 
 
 def use() -> None:
@@ -29,7 +30,7 @@ def use() -> None:
     folder = _users_own() if CACHE.value == "auto" else pathlib.Path(CACHE.value)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for file in (*folder.glob("*-cache"), *folder.glob("*-atime")):  # JAX's, nobody else's
+        for file in (file for name in _OURS for file in folder.glob(name)):  # nobody else's
             if file.stat().st_mtime < time.time() - _KEEP_S:
                 file.unlink()
     except OSError as error:
@@ -40,6 +41,12 @@ def use() -> None:
         ) from None
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", _MIN_COMPILE_S)
+
+
+def folder() -> pathlib.Path | None:
+    """Where :func:`use` lets things be kept, or None."""
+    used = None if CACHE.value == "off" else jax.config.values["jax_compilation_cache_dir"]
+    return pathlib.Path(used) if used else None
 
 
 def _users_own() -> pathlib.Path:

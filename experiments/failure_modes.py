@@ -23,7 +23,7 @@ from wfm_jax.results.failure_rows import SIZE_COLUMNS
 from wfm_jax.results.manifest import Manifest, open_run
 from wfm_jax.results.progress import Bar
 from wfm_jax.sweep import student_size
-from wfm_jax.sweep.measure import null_of
+from wfm_jax.sweep.references import null_of
 from wfm_jax.sweep.settings import SweepSettings
 from wfm_jax.sweep.study import Study, devices, versions
 from wfm_jax.train.frame_loss import frame_loss

@@ -18,7 +18,7 @@ from experiments import checkpoint_flag, launch, robustness_flags
 from wfm_jax.evaluate import robustness_files as files
 from wfm_jax.results.manifest import Manifest, open_run
 from wfm_jax.results.progress import Bar
-from wfm_jax.sweep.measure import null_of
+from wfm_jax.sweep.references import null_of
 from wfm_jax.sweep.study import devices, versions
 from wfm_jax.train.interrupt import StopRequest
 

@@ -16,7 +16,14 @@ import sys
 from absl import flags
 from rich.console import Console
 
-from experiments import axis_flags, distributed_flags, launch, sweep_flags, teacher_flags
+from experiments import (
+    axis_flags,
+    compile_cache,
+    distributed_flags,
+    launch,
+    sweep_flags,
+    teacher_flags,
+)
 from wfm_jax.results.progress import Bar, Silent
 from wfm_jax.sweep.processes import is_first
 from wfm_jax.sweep.study import Study, run_study
@@ -49,6 +56,7 @@ def main() -> None:
         growable=axis_flags.GROWABLE,
         uncompared=sweep_flags.UNCOMPARED,
         overwrite=launch.OVERWRITE.value,
+        references_in=compile_cache.folder(),
         progress=Bar() if is_first() else Silent(),
         console=Console(width=None if sys.stdout.isatty() else 100),
     )

@@ -9,7 +9,7 @@ Row = dict[str, Any]
 _NOTE = """\
 From prepared inputs to bits and all other answers, in turns on the same frames. Slots: p95 of a
 frame over the {slot_ms:.3f} ms that it is on the air. Faster: than ONNX float32, median over turns.
-X
+Memory: of an ONNX file what it takes beyond the interpreter and its libraries; of a compiled program
 what its compiler says."""
 
 

@@ -43,18 +43,22 @@ def test_off_is_off_whatever_the_environment_says(use, monkeypatch, tmp_path):
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path))
     use("off")
     assert not jax.config.jax_enable_compilation_cache
+    with flagsaver.flagsaver(compile_cache="off"):
+        assert compile_cache.folder() is None
 
 
 def test_a_folder_is_made_and_loses_what_is_old_and_jaxs(use, tmp_path):
     folder = tmp_path / "deep" / "down"
     folder.mkdir(parents=True)
-    for name in ("old-cache", "old-atime", "old-of-somebody", "new-cache"):
+    ours = ("old-cache", "old-atime", "old-references.safetensors", "new-cache")
+    for name in (*ours, "old-of-somebody"):
         (folder / name).write_bytes(b"")
         if name.startswith("old"):
             os.utime(folder / name, (0, time.time() - 31 * 24 * 3600))
     use(str(folder))
     assert sorted(path.name for path in folder.iterdir()) == ["new-cache", "old-of-somebody"]
     assert jax.config.jax_compilation_cache_dir == str(folder)
+    assert compile_cache.folder() == folder
 
 
 def test_auto_leaves_the_environments_folder_alone(use, monkeypatch, tmp_path):

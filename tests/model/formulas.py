@@ -65,6 +65,9 @@ class Formulas:
         patches = np.zeros((len(frame), self.config.n_patches, self.config.d_model))
         patches = patches + sum(tokens[view] for view in tokens if view != "iq")
         x = np.concatenate([frame, patches, *([tokens["iq"]] if "iq" in tokens else [])], axis=1)
+        return self.blocks(x)
+
+    def blocks(self, x):
         for i, heads in enumerate(self.config.heads):
             x = x + self.attention(f"block_{i}", heads, x)
             hidden = self.dense(f"block_{i}/mlp/up", self.norm(f"block_{i}/mlp_norm", x))
@@ -86,7 +89,8 @@ class Formulas:
         patches = x[:, 1 : 1 + n]
         summary = self.dense("head_frame", np.concatenate([x[:, 0], patches.mean(axis=1)], axis=-1))
         k, snr, los, spread, doppler, motion, trust = summary[:, m:].T
-        channel, log_noise = self.elements(inputs, patches, special.expit(motion - 2.0))
+        lines = self.lines(inputs, patches)
+        channel, log_noise = self.elements(lines, patches, special.expit(motion - 2.0))
         evidence = self.evidence(inputs, channel, log_noise)
         behind = evidence.max(axis=1, keepdims=True) - evidence
         bounded = -30.0 * np.log1p(behind / 30.0) * np.asarray(inputs.has_grid)[:, None]
@@ -101,9 +105,8 @@ class Formulas:
             "doppler_hz": 10.0 * np.exp(doppler),
         }
 
-    def elements(self, inputs, patches, moving):
-        """Channel and log noise: the LS line over time plus a filter over the pilots, whose change
-        counts for a share, plus a correction; noise that grows with the square of the time."""
+    def lines(self, inputs, patches):
+        """The LS line over time plus a filter over the pilots."""
         batch, n_subcarriers = len(patches), self.link.n_subcarriers
         code = positions.frequency_code(self.config)
         code = np.broadcast_to(code, (batch, *code.shape))
@@ -114,8 +117,13 @@ class Formulas:
         weights = np.einsum("bfcr,bpr->bcfp", query, key) / key.shape[1]
         pilots = np.asarray(inputs.pilots, np.complex128)
         lines = np.asarray(inputs.channel_ls, np.complex128)
-        lines = lines + np.einsum("bfp,blp->blf", weights[:, 0] + 1j * weights[:, 1], pilots)
-        element = self.dense("head_element", patches).reshape(batch, n_subcarriers, 4)
+        return lines + np.einsum("bfp,blp->blf", weights[:, 0] + 1j * weights[:, 1], pilots)
+
+    def elements(self, lines, patches, moving):
+        """Channel and log noise: the line, whose change counts for a share, plus a correction;
+        noise that grows with the square of the time."""
+        element = self.dense("head_element", patches)
+        element = element.reshape(len(patches), self.link.n_subcarriers, 4)
         real, imag, noise, spread = np.moveaxis(element, -1, 0)
         middle = lines[:, 0] + 0.1 * (real + 1j * imag)
         half_frames = np.arange(self.link.n_symbols) - np.mean(self.link.pilot_symbols)

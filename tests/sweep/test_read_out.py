@@ -10,7 +10,8 @@ from wfm_jax.evaluate.scores import FrameScores
 from wfm_jax.results.tables import print_table
 from wfm_jax.sweep import contrasts, space, yardstick
 from wfm_jax.sweep.configuration import Configuration
-from wfm_jax.sweep.measure import SCORES, null_of
+from wfm_jax.sweep.measure import SCORES
+from wfm_jax.sweep.references import null_of
 from wfm_jax.sweep.study import at_every_point
 
 SNRS_DB = (10.0, 15.0, 20.0, 25.0)

@@ -12,6 +12,9 @@ Activations pass points that have names (:mod:`points`), where they may be recor
 A dense layer of the encoder may be stored as two factors of low rank (``ModelConfig.ranks``,
 :func:`factorise_model`): two kernels then, ``block_0/mlp/up/reduce/kernel`` and
 ``block_0/mlp/up/expand/kernel``, which everything that reads kernels treats as it does others.
+
+:func:`build_streaming` reads a frame symbol by symbol with the same parameters, and keeps what the
+pilots and past symbols offered (:mod:`streaming`).
 """
 
 from wfm_jax.model.activations import (
@@ -25,6 +28,7 @@ from wfm_jax.model.activations import (
     with_activations,
 )
 from wfm_jax.model.batches import Batch, sample_batch, to_batch
+from wfm_jax.model.block_causal import Pilots, pilots_of
 from wfm_jax.model.config import (
     PRESETS,
     ModelConfig,
@@ -46,6 +50,13 @@ from wfm_jax.model.points import (
     output_points,
     recording,
 )
+from wfm_jax.model.streaming import (
+    Cache,
+    Streaming,
+    build_streaming,
+    prepare_pilots,
+    symbol_llrs,
+)
 from wfm_jax.model.student import start_smaller
 from wfm_jax.model.views import Inputs, prepare
 
@@ -53,16 +64,20 @@ __all__ = [
     "PRESETS",
     "At",
     "Batch",
+    "Cache",
     "Forward",
     "Inputs",
     "ModelConfig",
     "Outputs",
+    "Pilots",
     "Quantized",
     "Ranges",
+    "Streaming",
     "activation_points",
     "attention_points",
     "bit_llrs",
     "build",
+    "build_streaming",
     "calibrate_activations",
     "couplings",
     "dense_shapes",
@@ -72,7 +87,9 @@ __all__ = [
     "observe_nothing_at",
     "output_points",
     "param_shapes",
+    "pilots_of",
     "prepare",
+    "prepare_pilots",
     "preset",
     "quantizing",
     "quantizing_dynamically",
@@ -82,6 +99,7 @@ __all__ = [
     "shrunk_config",
     "smaller",
     "start_smaller",
+    "symbol_llrs",
     "to_batch",
     "to_dict",
     "with_activations",

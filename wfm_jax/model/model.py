@@ -20,7 +20,7 @@ from jax.typing import DTypeLike
 
 from wfm_jax.model import positions, views
 from wfm_jax.model.config import ModelConfig
-from wfm_jax.model.encoder import Block
+from wfm_jax.model.encoder import Block, Reach
 from wfm_jax.model.outputs import Outputs, log_likelihood
 from wfm_jax.model.points import At, Forward, unchanged, within
 from wfm_jax.model.tokens import Tokenizer
@@ -85,7 +85,7 @@ class WirelessModel(nnx.Module):
         parts = [frame]
         for view in config.views:
             code = positions.segment_code(config) if view == "iq" else places
-            tokens = getattr(self, f"embed_{view}")(
+            tokens = self.tokenizer(view)(
                 inputs.views[view], inputs.visible[view], times[view], code
             )
             if view == "iq":
@@ -93,39 +93,35 @@ class WirelessModel(nnx.Module):
             else:
                 patches = patches + tokens
         parts += [patches] + ([segments] if "iq" in config.views else [])
-        x = jnp.concatenate(parts, axis=1).reshape(-1, config.d_model)
+        x = self.run_blocks(jnp.concatenate(parts, axis=1), at)
+        n = 1 + config.n_patches
+        return Tokens(x[:, 0], x[:, 1:n], x[:, n:])
+
+    def tokenizer(self, view: str) -> Tokenizer:
+        """Of a view that the model reads."""
+        return getattr(self, f"embed_{view}")
+
+    def run_blocks(self, x: jax.Array, at: At, reach: Reach | None = None) -> jax.Array:
+        """All blocks and the last norm, float32[batch, tokens, d_model]."""
+        config, shape = self.config, x.shape
 
         def run(block: Block, x: jax.Array, at: At) -> jax.Array:
-            return block(x, config.n_tokens, at)
+            return block(x, shape[1], at, reach)
 
         if self.remat:
             run = nnx.remat(run, static_argnums=2)
+        x = x.reshape(-1, config.d_model)
         for i in range(config.n_layers):
             x = run(getattr(self, f"block_{i}"), x, within(at, f"block_{i}"))
-        x = self.final_norm(x).reshape(batch, config.n_tokens, -1)
-        n = 1 + config.n_patches
-        return Tokens(x[:, 0], x[:, 1:n], x[:, n:])
+        return self.final_norm(x).reshape(shape)
 
     def answer(self, inputs: views.Inputs, tokens: Tokens) -> Outputs:
         """All heads; raw outputs are of order one."""
         config, (frame, patches, _) = self.config, tokens
-        batch = frame.shape[0]
+        opinion, state = self.summarise(frame, patches)
+        lines = self.filter_pilots(patches, inputs.channel_ls, inputs.pilots)
 
-        def dense(layer: nnx.Linear, x: jax.Array) -> jax.Array:
-            return layer(x.reshape(-1, x.shape[-1])).reshape(batch, -1, layer.out_features)
-
-        summary = self.head_frame(jnp.concatenate([frame, jnp.mean(patches, axis=1)], axis=-1))
-        opinion = summary[:, : config.n_modulations]
-        state = dict(zip(LINK_STATE, summary[:, config.n_modulations :].T, strict=True))
-
-        places = positions.frequency_code(config)
-        places = jnp.broadcast_to(places, (batch, *places.shape))
-        located = jnp.concatenate([patches, places], axis=-1)
-        query = dense(self.head_query, located).reshape(batch, -1, 2, FILTER_RANK)
-        key = dense(self.head_key, located).reshape(batch, -1, FILTER_RANK)
-        lines = inputs.channel_ls + interpolate(query, key, inputs.pilots)
-
-        element = dense(self.head_element, patches).reshape(batch, config.link.n_subcarriers, 4)
+        element = self.of_elements(patches)
         real, imag, noise, spread = jnp.moveaxis(element, -1, 0)
         middle = lines[:, 0] + 0.1 * jax.lax.complex(real, imag)
         offset = views.pilot_offsets(config.link, positions.symbol_times(config.link))
@@ -133,20 +129,59 @@ class WirelessModel(nnx.Module):
         moving = jax.nn.sigmoid(state["motion"] - 2.0)[:, None, None]
         channel = middle[:, None] + moving * offset * lines[:, 1:]
         noise = noise[:, None] + spread[:, None] * jnp.square(offset)
-        log_noise = -9.0 + 11.0 * jax.nn.sigmoid(0.5 * noise)
+        log_noise = log_noise_of(noise)
 
         evidence = log_likelihood(config.link, inputs, channel, log_noise)
         trust = jax.nn.sigmoid(state["trust"] - 1.0)
-        return Outputs(
-            channel=channel,
-            log_noise=log_noise,
-            modulation=opinion + trust[:, None] * jax.lax.stop_gradient(evidence),
-            k_db=7.0 + 8.0 * state["k_db"],
-            snr_db=15.0 + 10.0 * state["snr_db"],
-            los=state["los"],
-            delay_spread_s=50e-9 * jnp.exp(0.5 * state["delay_spread_s"]),
-            doppler_hz=10.0 * jnp.exp(state["doppler_hz"]),
-        )
+        modulation = opinion + trust[:, None] * jax.lax.stop_gradient(evidence)
+        return Outputs(channel, log_noise, modulation, **link_state(state))
+
+    def summarise(
+        self, frame: jax.Array, patches: jax.Array
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """The head of the frame token and the patches' mean: logits [batch, n_modulations] and, by
+        the names of ``LINK_STATE``, raw outputs [batch]."""
+        summary = self.head_frame(jnp.concatenate([frame, jnp.mean(patches, axis=1)], axis=-1))
+        opinion = summary[:, : self.config.n_modulations]
+        return opinion, dict(zip(LINK_STATE, summary[:, opinion.shape[1] :].T, strict=True))
+
+    def filter_pilots(
+        self, patches: jax.Array, channel_ls: jax.Array, pilots: jax.Array
+    ) -> jax.Array:
+        """LS plus a filter over the pilots that the patches' tokens make, complex64[batch, 2,
+        n_subcarriers]."""
+        batch, places = patches.shape[0], positions.frequency_code(self.config)
+        places = jnp.broadcast_to(places, (batch, *places.shape))
+        located = jnp.concatenate([patches, places], axis=-1)
+        query = _dense(self.head_query, located).reshape(batch, -1, 2, FILTER_RANK)
+        key = _dense(self.head_key, located).reshape(batch, -1, FILTER_RANK)
+        return channel_ls + interpolate(query, key, pilots)
+
+    def of_elements(self, patches: jax.Array) -> jax.Array:
+        """Correction of the channel, real and imaginary, noise and its spread over time, raw:
+        float32[batch, n_subcarriers, 4]."""
+        return _dense(self.head_element, patches).reshape(patches.shape[0], -1, 4)
+
+
+def log_noise_of(raw: jax.Array) -> jax.Array:
+    """Log of the noise variance, between -9 and 2."""
+    return -9.0 + 11.0 * jax.nn.sigmoid(0.5 * raw)
+
+
+def link_state(raw: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    """Fields of :class:`Outputs` in their units, from raw outputs of order one."""
+    return {
+        "k_db": 7.0 + 8.0 * raw["k_db"],
+        "snr_db": 15.0 + 10.0 * raw["snr_db"],
+        "los": raw["los"],
+        "delay_spread_s": 50e-9 * jnp.exp(0.5 * raw["delay_spread_s"]),
+        "doppler_hz": 10.0 * jnp.exp(raw["doppler_hz"]),
+    }
+
+
+def _dense(layer: nnx.Linear, x: jax.Array) -> jax.Array:
+    """The layer at every token of [batch, tokens, features]."""
+    return layer(x.reshape(-1, x.shape[-1])).reshape(*x.shape[:2], -1)
 
 
 def interpolate(query: jax.Array, key: jax.Array, pilots: jax.Array) -> jax.Array:

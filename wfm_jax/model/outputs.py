@@ -11,6 +11,7 @@ from wfm_jax.signal import link, mixed_qam
 GAIN_FLOOR = 1e-4
 EVIDENCE_NATS = 30.0
 NOISE_DOUBT_DB = (-1.0, 0.0, 1.0)
+N_DOUBTS = len(NOISE_DOUBT_DB)
 
 
 class Outputs(NamedTuple):
@@ -73,13 +74,26 @@ def log_likelihood(
         float32[batch, n_modulations]; 0 for frames whose resource elements no view shows.
     """
     symbols, noise = _equalise(config, inputs, channel, log_noise)
-    doubt = 10.0 ** (jnp.asarray(NOISE_DOUBT_DB)[:, None, None] / 10.0)
-    columns = mixed_qam.evidence_of_orders(symbols[None], doubt * noise, config.bits_per_symbol)
+    columns = evidence_in_doubt(config, symbols, noise)
     in_doubt = jnp.stack([jnp.sum(column, axis=2) for column in columns], axis=-1)
+    return jnp.where(inputs.has_grid[:, None], weigh_evidence(in_doubt), 0.0)
+
+
+def evidence_in_doubt(
+    config: link.LinkConfig, symbols: jax.Array, noise: jax.Array
+) -> list[jax.Array]:
+    """Log evidence of each constellation, float32[doubts, ...], of equalised elements
+    complex64[...] and the noise on them, for noise 1 dB below, at, and above what is given."""
+    doubt = 10.0 ** (jnp.asarray(NOISE_DOUBT_DB).reshape(-1, *(1,) * noise.ndim) / 10.0)
+    return mixed_qam.evidence_of_orders(symbols[None], doubt * noise, config.bits_per_symbol)
+
+
+def weigh_evidence(in_doubt: jax.Array) -> jax.Array:
+    """Sums of :func:`evidence_in_doubt` over elements, float32[doubts, ..., n_modulations], as the
+    log likelihood of :func:`log_likelihood`, float32[..., n_modulations]."""
     total = jax.nn.logsumexp(in_doubt, axis=0)
     behind = jnp.max(total, axis=-1, keepdims=True) - total
-    bounded = -EVIDENCE_NATS * jnp.log1p(behind / EVIDENCE_NATS)
-    return jnp.where(inputs.has_grid[:, None], bounded, 0.0)
+    return -EVIDENCE_NATS * jnp.log1p(behind / EVIDENCE_NATS)
 
 
 def _equalise(
@@ -87,6 +101,10 @@ def _equalise(
 ) -> tuple[jax.Array, jax.Array]:
     """Data elements over their channel, and the noise variance left on them: [batch, n_data]."""
     elements = (inputs.grid, channel, log_noise)
-    y, h, log_noise = (link.data_elements(config, x) for x in elements)
+    return equalise(*(link.data_elements(config, x) for x in elements))
+
+
+def equalise(y: jax.Array, h: jax.Array, log_noise: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Elements over their channel, and the noise variance left on them."""
     gain = jnp.square(h.real) + jnp.square(h.imag) + GAIN_FLOOR
     return y * jnp.conj(h) / gain, jnp.exp(log_noise) / gain

@@ -24,14 +24,19 @@ class Tokenizer(nnx.Module):
         self.absent = nnx.Param(0.02 * jax.random.normal(rngs.params(), (width,)))
 
     def __call__(
-        self, view: jax.Array, visible: jax.Array, times: np.ndarray, places: np.ndarray
+        self,
+        view: jax.Array,
+        visible: jax.Array,
+        times: np.ndarray | jax.Array,
+        places: np.ndarray,
     ) -> jax.Array:
         """Tokens of a view.
 
         Args:
             view: float32[batch, tokens, times, features].
             visible: bool[batch, tokens].
-            times: float32[times, TIME_WAVES], code of the times.
+            times: float32[times, TIME_WAVES], code of the times; or [tokens, times, TIME_WAVES]
+                where each token has its own.
             places: float32[tokens, position_waves], code of the tokens.
         """
         batch, n_tokens = view.shape[:2]

@@ -8,6 +8,7 @@ ones, it makes: the resource elements to demap from the samples where there is n
 from the elements where there is no csi. The tokens of an absent view are missing all the same.
 """
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -89,22 +90,15 @@ def prepare(
     gain = _gain(frame, raw, has, given)
     scale = gain[:, None, None]
     aligned = receivers.align_timing(config.link, raw.grid * scale, raw.csi * scale)
-    pilots = jnp.einsum("ls,bsp->blp", _line(config.link), aligned.csi)
-    weights = receivers.interpolation_matrix(config.link)
-    channel_ls = jnp.einsum("fp,blp->blf", weights, pilots)
-
-    def patches(view: jax.Array) -> jax.Array:
-        """[batch, times, n_subcarriers, features] to [batch, n_patches, times, ...]."""
-        shape = (*view.shape[:2], config.n_patches, config.patch_subcarriers * view.shape[-1])
-        return jnp.moveaxis(view.reshape(shape), 1, 2)
-
+    pilots, channel_ls = pilot_line(config.link, aligned.csi)
+    patches = functools.partial(to_patches, config)
     views = {}
-    level = _noise_level(aligned.csi)
+    level = noise_level(aligned.csi)
     if "grid" in config.views:
         is_pilot = config.link.pilot_mask.astype(np.float32)
-        views["grid"] = patches(_grid_features(aligned.grid, channel_ls[:, :1], level, is_pilot))
+        views["grid"] = patches(grid_features(aligned.grid, channel_ls[:, :1], level, is_pilot))
     if "csi" in config.views:
-        views["csi"] = patches(_csi_features(weights, aligned.csi, level))
+        views["csi"] = patches(csi_features(config.link, aligned.csi, level))
     if "spectrogram" in config.views:
         times = positions.window_times(config.link).size
         shape = (batch, times, config.link.n_subcarriers)
@@ -138,8 +132,20 @@ def n_features(config: ModelConfig, view: str) -> int:
     return {"grid": 8, "csi": 5, "spectrogram": 1}[view] * config.patch_subcarriers
 
 
-def _grid_features(
-    grid: jax.Array, channel: jax.Array, level: jax.Array, is_pilot: np.ndarray
+def to_patches(config: ModelConfig, view: jax.Array) -> jax.Array:
+    """[batch, times, n_subcarriers, features] to [batch, n_patches, times, ...]."""
+    shape = (*view.shape[:2], config.n_patches, config.patch_subcarriers * view.shape[-1])
+    return jnp.moveaxis(view.reshape(shape), 1, 2)
+
+
+def pilot_line(config: link.LinkConfig, csi: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """``pilots`` and ``channel_ls`` of :class:`Inputs`, of aligned csi of unit rms."""
+    pilots = jnp.einsum("ls,bsp->blp", _line(config), csi)
+    return pilots, jnp.einsum("fp,blp->blf", receivers.interpolation_matrix(config), pilots)
+
+
+def grid_features(
+    grid: jax.Array, channel: jax.Array, level: jax.Array, is_pilot: np.ndarray | jax.Array
 ) -> jax.Array:
     """What a ``grid`` token shows of each element: received, equalised, the LS channel of its
     subcarrier, the noise level, and whether it is a pilot: float32[batch, n_symbols,
@@ -150,17 +156,18 @@ def _grid_features(
     return jnp.stack([jnp.broadcast_to(x, grid.shape) for x in shown], axis=-1)
 
 
-def _csi_features(weights: np.ndarray, csi: jax.Array, level: jax.Array) -> jax.Array:
+def csi_features(config: link.LinkConfig, csi: jax.Array, level: jax.Array) -> jax.Array:
     """What a ``csi`` token shows at each pilot symbol: the LS channel, how far it is from the mean
     over the pilot symbols, and the noise level: float32[batch, n_pilot_symbols, n_subcarriers, 5].
     """
     deviation = csi - jnp.mean(csi, axis=1, keepdims=True)
+    weights = receivers.interpolation_matrix(config)
     shown = [jnp.einsum("fp,bsp->bsf", weights, x) for x in (csi, deviation)]
     parts = [part for x in shown for part in (x.real, x.imag)]
     return jnp.stack([*parts, jnp.broadcast_to(level[:, None, None], parts[0].shape)], axis=-1)
 
 
-def _noise_level(csi: jax.Array) -> jax.Array:
+def noise_level(csi: jax.Array) -> jax.Array:
     """Log of a noise estimate, float32[batch], a third in size: the power of what is left of the
     pilots' deviation from their mean over the pilot symbols, once each symbol may turn and scale as
     a whole (a carrier offset does)."""

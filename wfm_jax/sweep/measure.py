@@ -1,8 +1,8 @@
 """From a finished student to its row, its packed file and its scores on disk."""
 
+import functools
 import os
 import pathlib
-import time
 from typing import Any
 
 import jax
@@ -11,10 +11,9 @@ import numpy as np
 
 from wfm_jax import compress
 from wfm_jax.evaluate.cost import Stored, cost_columns
-from wfm_jax.evaluate.frames import REFERENCE_SNR_DB, TestSet, frames_hash
+from wfm_jax.evaluate.frames import TestSet
 from wfm_jax.evaluate.intervals import resample_weights
-from wfm_jax.evaluate.many import draw_frames, make_scorer, score_classical
-from wfm_jax.evaluate.metrics import AMC_SNRS_DB
+from wfm_jax.evaluate.many import Frames, draw_frames, make_scorer
 from wfm_jax.evaluate.products import frame_products
 from wfm_jax.evaluate.quality import quality_columns
 from wfm_jax.evaluate.scores import FrameScores, Scored
@@ -31,18 +30,14 @@ from wfm_jax.model import (
 )
 from wfm_jax.results import atomic
 from wfm_jax.results.rows import config_id
-from wfm_jax.signal.receivers import ensemble_covariance
-from wfm_jax.sweep import compression
 from wfm_jax.sweep.architecture import shrink_deployed
 from wfm_jax.sweep.configuration import Configuration
 from wfm_jax.sweep.handover import Deployed
 from wfm_jax.sweep.ranges import make_calibrator
+from wfm_jax.sweep.references import MODEL_SNRS_DB, References, null_of
 from wfm_jax.train.model_files import Teacher
 
-CURVE_SNRS_DB = (0.0, 5.0, 10.0, 12.5, 15.0, 17.5, 20.0, 22.5, 25.0, 30.0)
-MODEL_SNRS_DB = tuple(sorted({*AMC_SNRS_DB, REFERENCE_SNR_DB}))
 FILES, SCORES = "files", "scores"
-COVARIANCE_STREAM = 0xC0FA
 RESAMPLES_SEED = 0
 
 
@@ -52,6 +47,7 @@ class Examiner:
     Args:
         teacher: the uncompressed model, the yardstick of retention and SNR loss.
         test_set: the frames.
+        references: scores of the teacher and the receivers it is compared with, on them.
         folder: the run folder; packed files and frame scores go into it.
         provenance: columns that every row of this process shares (device, versions).
 
@@ -63,6 +59,7 @@ class Examiner:
         self,
         teacher: Teacher,
         test_set: TestSet,
+        references: References,
         folder: str | os.PathLike,
         provenance: dict[str, Any],
     ):
@@ -70,27 +67,17 @@ class Examiner:
         self._test_set = test_set
         self._teacher = teacher
         self._weights = resample_weights(test_set.strata, seed=RESAMPLES_SEED)
-        self._frames = draw_frames(test_set, MODEL_SNRS_DB)
-        self._curve_frames = draw_frames(test_set, CURVE_SNRS_DB)
+        self._references, self.pace_s = references.scored, references.pace_s
         self._scorers: dict[tuple[ModelConfig, bool], Any] = {}
         self._calibrators: dict[ModelConfig, Any] = {}
         self._products: dict[ModelConfig, Any] = {}
         self._teacher_bytes: int | None = None
         self._shared = {
-            "test_frames_hash": frames_hash(test_set),
+            "test_frames_hash": references.test_frames_hash,
             "teacher_hash": teacher.hash,
             **provenance,
         }
         self._apply = apply = build(teacher.config, jax.random.key(0))[0]
-        on_curve = make_scorer(teacher.config, apply, self._curve_frames)
-        self._references = {"teacher": on_curve(teacher.params)}  # compiles
-        null, began = null_of(teacher.params), time.monotonic()
-        self._references["null"] = on_curve(null)
-        fewer = len(MODEL_SNRS_DB) / len(CURVE_SNRS_DB)
-        self.pace_s = fewer * (time.monotonic() - began)
-        key = jax.random.fold_in(jax.random.key(test_set.seed), COVARIANCE_STREAM)
-        covariance = jax.jit(lambda: ensemble_covariance(test_set.link, key=key))()
-        self._references |= score_classical(self._curve_frames, covariance)
         for folder in (FILES, SCORES):
             (self._folder / folder).mkdir(parents=True, exist_ok=True)
         cost = self._cost(teacher.config, apply, "teacher", Stored(_flat(teacher.params)))
@@ -185,6 +172,10 @@ class Examiner:
                 path.unlink()
         return found
 
+    @functools.cached_property
+    def _frames(self) -> Frames:
+        return draw_frames(self._test_set, MODEL_SNRS_DB)
+
     def _scorer(self, config: ModelConfig, apply: Forward, *, activations: bool = False) -> Any:
         """Of plain parameters, or of those with ranges of activations."""
         if (config, activations) not in self._scorers:
@@ -241,16 +232,6 @@ def load_scores(folder: str | os.PathLike, identity: str, test_set: TestSet) -> 
         fields = {name: stored[name] for name in FrameScores._fields}
         snrs_db = tuple(float(snr) for snr in stored["snrs_db"])
     return Scored(test_set, snrs_db, FrameScores(**fields))
-
-
-def null_of(params: Any) -> Any:
-    """The model with every prunable weight zero."""
-    zeros = {
-        path: jnp.zeros_like(leaf)
-        for path, leaf in compress.flatten(params).items()
-        if compress.matches(path, compression.PRUNABLE)
-    }
-    return compress.unflatten(params, zeros)
 
 
 def stored_form(deployed: Deployed) -> Stored:

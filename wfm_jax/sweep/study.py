@@ -29,6 +29,7 @@ from wfm_jax.sweep.configuration import Configuration
 from wfm_jax.sweep.engine import ROWS, check_machine, run_sweep
 from wfm_jax.sweep.group import check_fit
 from wfm_jax.sweep.measure import Examiner, load_scores
+from wfm_jax.sweep.references import references
 from wfm_jax.sweep.settings import SweepSettings
 from wfm_jax.sweep.yardstick import Line, print_yardstick, yardstick
 from wfm_jax.train.interrupt import StopRequest
@@ -78,6 +79,7 @@ def run_study(
     growable: Sequence[str] = (),
     uncompared: Sequence[str] = (),
     overwrite: bool = False,
+    references_in: str | os.PathLike | None = None,
     progress: Progress | None = None,
     console: Console | None = None,
 ) -> list[dict[str, Any]]:
@@ -93,6 +95,7 @@ def run_study(
         growable: flags whose lists may grow between runs.
         uncompared: flags that change no result: a run may go on with others.
         overwrite: move a run that is there aside.
+        references_in: folder that keeps the references' scores between runs, or None.
         progress: where to tell of it.
         console: where to print the read-out; nowhere if None.
 
@@ -122,7 +125,7 @@ def run_study(
                 teacher = train_teacher(
                     study.model, study.teacher, folder, progress=progress, stop=stop
                 )
-            stored = _sweep(study, teacher, folder, progress, stop, began)
+            stored = _sweep(study, teacher, folder, references_in, progress, stop, began)
             if not processes.is_first():
                 return []
             found, lines = publish(study, stored, folder, progress)
@@ -158,6 +161,7 @@ def _sweep(
     study: Study,
     teacher: Teacher,
     folder: pathlib.Path,
+    references_in: str | os.PathLike | None,
     progress: Progress,
     stop: StopRequest,
     began: float,
@@ -169,10 +173,10 @@ def _sweep(
         "device": ", ".join(devices()),
         "versions": " ".join(f"{name}={version}" for name, version in versions().items()),
     }
-    progress.say("scoring the teacher, the null model and the classical receivers")
+    measured = references(teacher, study.test_set, provenance, references_in, progress.say)
     if study.settings.unlabelled is not None:
         provenance["unlabelled_frames"] = study.settings.unlabelled.n_frames
-    examiner = Examiner(teacher, study.test_set, folder, provenance)
+    examiner = Examiner(teacher, study.test_set, measured, folder, provenance)
     compiles = run_sweep(
         study.configurations,
         teacher,
