@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from experiments.profiling import artefacts, references
+from experiments.profiling import artefacts, references, streaming
 from experiments.profiling.artefacts import Artefact
 from wfm_jax.evaluate import latency
 from wfm_jax.evaluate.peak_memory import onnx_peak_bytes
@@ -59,7 +59,8 @@ def run(
     forms = artefacts.forms(
         config, params, folder, shrink=settings.shrink, n_threads=settings.n_threads
     )
-    return measure([*forms, *references.classical(config)], config, settings, progress)
+    beside = [*streaming.forms(config, params), *references.classical(config)]
+    return measure([*forms, *beside], config, settings, progress)
 
 
 def measure(

@@ -9,8 +9,8 @@ Row = dict[str, Any]
 _NOTE = """\
 From prepared inputs to bits and all other answers, in turns on the same frames. Slots: p95 of a
 frame over the {slot_ms:.3f} ms that it is on the air. Faster: than ONNX float32, median over turns.
-Memory: of an ONNX file what it takes beyond the interpreter and its libraries; of a compiled program
-what its compiler says."""
+Memory: of an ONNX file what it takes beyond the interpreter and its libraries; of a compiled
+program what its compiler says."""
 
 
 def print_profile(rows: Sequence[Row], title: str, slot_ms: float, console: Any) -> None:

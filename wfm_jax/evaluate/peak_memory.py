@@ -59,7 +59,7 @@ def onnx_peak_bytes(path: str | os.PathLike, fed: Mapping[str, np.ndarray]) -> i
         RuntimeError: the process did not answer; says its last line.
     """
     packed = io.BytesIO()
-    np.savez(packed, **fed)
+    np.savez(packed, **dict(fed))  # type: ignore
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM, os.fspath(path)],
         input=packed.getvalue(),
