@@ -4,20 +4,22 @@
 kernel             its input                                    becomes
 =================  ===========================================  ================================
 floating point     floating point                               Gemm
-integers           floating point                               DequantizeLinear, Gemm
-integers           on a grid                                    QuantizeLinear, DequantizeLinear
+2 to 4 bits        floating point                               DequantizeLinear of INT4, Gemm
+5 to 8 bits        floating point                               Cast and Mul of INT8, Gemm
+2 to 8 bits        on a grid                                    QuantizeLinear, DequantizeLinear
                                                                 on both sides of a Gemm
 =================  ===========================================  ================================
 
 The last is what ONNX Runtime makes one QGemm of, and TensorRT an int8 product: for that the bias
-has to be int32 in units of input scale times weight scale. Integers and scales are those of the
-compressed model and never found anew. Kernels of 2 to 4 bits are stored in INT4, of 5 to 8 in INT8;
-inputs of an integer product count in INT8 always, which is what its kernels read.
+has to be int32 in units of input scale times weight scale; its kernels are stored in INT8 whatever
+their bits, which is what it reads. Integers and scales are those of the compressed model and never
+found anew.
 """
 
 from typing import NamedTuple
 
 import numpy as np
+import onnx
 
 from wfm_jax import compress
 from wfm_jax.export.compressed import CompressedModel
@@ -96,10 +98,10 @@ def dense(
 
 
 def kernel(graph: Graph, model: CompressedModel, name: str, rows: slice = slice(None)) -> str:
-    """A kernel, or some of its rows, as a float32 value: a constant, or integers dequantized.
+    """A kernel, or some of its rows, as a float32 value: a constant, or integers times scales.
 
-    INT4 and INT8 hold grids of one scale a channel, and INT4 of groups as long as ``rows`` allows;
-    what lies on another grid is stored in float32.
+    Stored as integers are symmetric grids of one scale a channel, and at 2 to 4 bits also of one a
+    group of inputs, in the standard's blocks; what lies on another grid is stored in float32.
     """
     weights, grid = model.params[name], _grid(model, name)
     part = f"{name}[{rows.start or 0}:]" if rows != slice(None) else name
@@ -117,7 +119,9 @@ def kernel(graph: Graph, model: CompressedModel, name: str, rows: slice = slice(
     by_channel = _by_channel(scale, weights)
     if small:
         return graph("DequantizeLinear", graph.int4(integers, part), by_channel, axis=1)
-    return _int8(graph, part, integers, by_channel)
+    # No DequantizeLinear: runtimes do this once, when they load the file, and that at every call.
+    whole = graph("Cast", graph.own(integers.astype(np.int8), part), to=onnx.TensorProto.FLOAT)
+    return graph("Mul", whole, by_channel)
 
 
 class _IntegerKernel(NamedTuple):
