@@ -8,13 +8,13 @@ from wfm_jax.results import atomic
 from wfm_jax.results.receiver_looks import new_figure
 
 Row = dict[str, Any]
-_COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#7F7F7F", "#000000")
+_ONNX, _JAX, _CLASSICAL = "#0072B2", "#D55E00", "#7F7F7F"
 
 
 def profile_picture(
     rows: Sequence[Row], slot_ms: float, title: str, path: str | os.PathLike
 ) -> None:
-    """Draws a panel a batch size as a PNG, in one step: bars from p50 to p95, milliseconds a frame.
+    """Draws a panel a batch size as a PNG, in one step: milliseconds a frame, from p50 to p95.
 
     Args:
         rows: of `experiments.profiling.study`.
@@ -31,12 +31,12 @@ def profile_picture(
         for i, form in enumerate(forms):
             (row,) = (r for r in rows if r["form"] == form and r["batch_size"] == batch_size)
             p50, p95 = (row[name] / batch_size for name in ("p50_ms", "p95_ms"))
-            color = _COLORS[i % len(_COLORS)]
-            axes.barh(i, p50, color=color, height=0.62)
-            axes.plot([p50, p95], [i, i], color=color, linewidth=1.6)
-            axes.plot(p95, i, marker="|", color=color, markersize=9, markeredgewidth=1.6)
+            color = _color(row)
+            axes.plot([p50, p95], [i, i], color=color, linewidth=1.8)
+            axes.plot(p95, i, marker="|", color=color, markersize=10, markeredgewidth=1.8)
+            axes.plot(p50, i, marker="o", color=color, markersize=7)
             axes.annotate(
-                f"{p50:.2g}", (p95, i), xytext=(5, 0), textcoords="offset points", va="center",
+                f"{p50:.2g}", (p95, i), xytext=(6, 0), textcoords="offset points", va="center",
                 fontsize=8,
             )  # fmt: skip
         axes.axvline(slot_ms, color="0.35", linestyle=(0, (4, 2)), linewidth=1.0)
@@ -49,8 +49,8 @@ def profile_picture(
         axes.set_ylim(len(forms) - 0.4, -0.6)
         frames = "1 frame" if batch_size == 1 else f"{batch_size} frames"
         axes.set_title(f"{frames} at a time", fontsize=9.5)
-        axes.set_xlabel("ms a frame: p50 (bar), p95 (tick)", fontsize=9)
-        axes.grid(axis="x", color="0.9", linewidth=0.6)
+        axes.set_xlabel("ms a frame: p50 (dot), p95 (tick)", fontsize=9)
+        axes.grid(color="0.9", linewidth=0.6)
         axes.set_axisbelow(True)
     sizes_of = {row["form"]: row["size_bytes"] for row in rows}
     names = [
@@ -62,3 +62,9 @@ def profile_picture(
     figure.tight_layout()
     with atomic.replacing(path) as beside:
         figure.savefig(beside, format="png")
+
+
+def _color(row: Row) -> str:
+    if row["form"].startswith("ONNX"):
+        return _ONNX
+    return _CLASSICAL if row["form"].startswith(("LMMSE", "preprocessing")) else _JAX

@@ -19,7 +19,7 @@ def test_calls_take_turns():
     said = []
     calls = {name: (lambda name=name: said.append(name)) for name in "ab"}
     times = latency.time_in_turns(calls, n_calls=30)
-    assert said == ["a"] * 3 + ["b"] * 3 + ["a", "b"] * 30
+    assert said == ["a"] * 3 + ["b"] * 3 + ["a", "a", "b", "b"] * 30
     assert {name: len(of) for name, of in times.items()} == {"a": 30, "b": 30}
     assert all(np.all(of >= 0) for of in times.values())
 

@@ -32,8 +32,10 @@ def time_in_turns(
 ) -> dict[str, np.ndarray]:
     """Milliseconds of every call, float64[n] for each name; the n-th of all in the same turn.
 
-    In turns, a neighbour's load hits all alike, and ratios within a turn are fair. Each runs three
-    times untimed before: compilation, allocation, caches.
+    In turns, a neighbour's load hits all alike, and ratios within a turn are fair. A turn is a call
+    untimed and one timed, as a receiver does nothing else: what ran before leaves other data in the
+    caches, and threads that still wait for work. Each runs three times before: compilation and
+    allocation.
 
     Args:
         calls: return when they are done.
@@ -50,6 +52,7 @@ def time_in_turns(
         if turn >= 20 and time.perf_counter() - began > longest_s:
             break
         for name, call in calls.items():
+            call()
             start = time.perf_counter()
             call()
             times[name].append(1e3 * (time.perf_counter() - start))
