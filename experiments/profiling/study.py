@@ -53,9 +53,9 @@ def run(
         params: float32, a nested dict.
         settings: what to measure.
         folder: of the files, which stay there.
-        progress: one step a call of all.
+        progress: one step a turn of all.
     """
-    progress.start("profile", settings.n_calls * len(settings.batch_sizes))
+    progress.say("Writing the files, and what is compiled")
     forms = artefacts.forms(
         config, params, folder, shrink=settings.shrink, n_threads=settings.n_threads
     )
@@ -74,7 +74,8 @@ def measure(
             {form.name: form.at(batch) for form in forms},
             n_calls=settings.n_calls,
             longest_s=settings.longest_s,
-            after_turn=lambda n=batch_size: progress.advance(1, f"{n} frames at a time"),
+            warm=lambda n=batch_size: progress.start(f"{n} at a time", settings.n_calls),
+            after_turn=lambda: progress.advance(1),
         )
         rows += [_row(form, batch, times, config.link) for form in forms]
     return rows

@@ -9,7 +9,7 @@ Row = dict[str, Any]
 _NOTE = """\
 From prepared inputs to bits and all other answers, in turns on the same frames. Slots: p95 of a
 frame over the {slot_ms:.3f} ms that it is on the air. Faster: than ONNX float32, median over turns.
-Memory: of an ONNX file what it takes beyond the interpreter and its libraries; of a compiled
+MiB of memory: of an ONNX file what it takes beyond the interpreter and its libraries; of a compiled
 program what its compiler says."""
 
 
@@ -28,7 +28,7 @@ def print_profile(rows: Sequence[Row], title: str, slot_ms: float, console: Any)
             title_justify="left",
         )
         table.add_column("form", no_wrap=True)
-        for heading in ("p50 ms", "p95 ms", "slots", "frames/s", "faster", "file kB", "memory MiB"):
+        for heading in ("p50 ms", "p95 ms", "slots", "frames/s", "faster", "file kB", "MiB"):
             table.add_column(heading, justify="right", no_wrap=True)
         for row in rows:
             if row["batch_size"] == batch_size:

@@ -115,7 +115,6 @@ def _time(
         config = model.config
     assert config is not None
     alone = settings._replace(batch_sizes=(1,))
-    progress.start("configurations", alone.n_calls)
     found = {row["form"]: row for row in study.measure(forms, config, alone, progress)}
     return [
         {

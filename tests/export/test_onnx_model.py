@@ -12,7 +12,7 @@ from tests.export import quantized
 from wfm_jax import compress
 from wfm_jax.export.compressed import CompressedModel, nested
 from wfm_jax.export.onnx_dense import activation_grid, dense, snapped
-from wfm_jax.export.onnx_graph import BATCH, Graph
+from wfm_jax.export.onnx_graph import BATCH, TENSORRT, Graph
 from wfm_jax.export.onnx_model import CHECKSUM, CONFIG, save_onnx, to_onnx
 from wfm_jax.export.onnx_session import OnnxFileError, OnnxReceiver, load_onnx, session
 from wfm_jax.model import ModelConfig, bit_llrs, quantizing
@@ -145,7 +145,8 @@ def by_point(config):
 
 def one_layer(model, path, point, x):
     """Integers that enter a layer, what comes out, and the step of its sums."""
-    graph, grid = Graph(), activation_grid(model, point)
+    graph = Graph()
+    grid = activation_grid(graph, model, point)
     assert grid is not None
     n_in, n_out = model.params[f"{path}/kernel"].shape
     entering = snapped(graph, graph.input("x", np.float32, BATCH, n_in), grid)
@@ -175,6 +176,52 @@ def test_an_int8_graph_is_the_quantized_model_but_for_ties():
         apart = np.abs(found[name] - expected[name])
         quantization = np.abs(exact[name] - expected[name])
         assert np.median(apart) < 0.25 * np.median(quantization)
+
+
+# Of its list of operators of version 10.0, those that are used.
+TENSORRT_KNOWS = """
+Add ArgMax Cast Concat DequantizeLinear Div Equal Exp Floor Gather Gelu Gemm Identity
+LayerNormalization Log MatMul Max Min Mul Neg QuantizeLinear Reciprocal ReduceLogSumExp ReduceMax
+ReduceMean ReduceMin ReduceSum Relu Reshape Sigmoid Slice Softmax Split Squeeze Sub Tile Transpose
+Unsqueeze Where
+""".split()  # noqa: SIM905
+
+
+@pytest.mark.parametrize("name", ["plain", "iq_alone", "factored"])
+def test_a_graph_for_tensorrt_has_what_it_takes(name):
+    """Known operators, INT8 alone dequantized, no zero point but zero, biases in float32."""
+    _, model = quantized.compressed(ODD[name], bits=8, act_bits=8)
+    made = to_onnx(model, TENSORRT)
+    (opset,) = made.opset_import
+    assert opset.version <= 20
+    assert {node.op_type for node in made.graph.node} <= set(TENSORRT_KNOWS)
+    constants = {t.name: onnx.numpy_helper.to_array(t) for t in made.graph.initializer}
+    for node in made.graph.node:
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            zero_point = constants[node.input[2]]
+            assert zero_point.dtype == np.int8
+            assert not np.any(zero_point)
+        if node.op_type == "Cast":
+            assert constants.get(node.input[0], np.zeros(1, np.float32)).dtype != np.int8
+
+
+def test_a_graph_for_tensorrt_is_the_model_on_symmetric_grids():
+    apply, model = quantized.compressed(TINY, bits=8, act_bits=8)
+    points = set(activation_points(TINY))
+
+    def at(point, x):
+        if point not in points:
+            return x
+        return compress.fake_quant_activation(x, model.ranges[point], 8, symmetric=True)
+
+    inputs = quantized.inputs_of(TINY, 40)
+    expected = answers(apply, TINY, nested(model.params), inputs, at)
+    affine = answers(apply, TINY, nested(model.params), inputs, quantizing(model.ranges, 8))
+    found = OnnxReceiver(to_onnx(model, TENSORRT).SerializeToString())(inputs)
+    for name in ("k_db", "snr_db", "log_noise", "channel"):
+        apart = np.abs(found[name] - expected[name])
+        grids = np.abs(affine[name] - expected[name])
+        assert np.median(apart) < 0.25 * np.median(grids)
 
 
 def test_a_kernel_that_cannot_leave_an_integer_product_is_named():

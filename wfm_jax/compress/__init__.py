@@ -29,7 +29,12 @@ measured by `evaluate_cells` and estimated by `expected_increases`; `allocate` c
 Nothing here imports a layer library.
 """
 
-from wfm_jax.compress.activations import ActivationRange, dynamic_range, fake_quant_activation
+from wfm_jax.compress.activations import (
+    ActivationRange,
+    dynamic_range,
+    fake_quant_activation,
+    symmetric_scale,
+)
 from wfm_jax.compress.affine import (
     AffineGrid,
     affine_grid,
@@ -272,6 +277,7 @@ __all__ = [
     "squared_error",
     "store_half",
     "straight_through",
+    "symmetric_scale",
     "taylor",
     "unflatten",
     "uniform_keep_masks",

@@ -28,6 +28,7 @@ def time_in_turns(
     *,
     n_calls: int = 200,
     longest_s: float = 20.0,
+    warm: Callable[[], None] = lambda: None,
     after_turn: Callable[[], None] = lambda: None,
 ) -> dict[str, np.ndarray]:
     """Milliseconds of every call, float64[n] for each name; the n-th of all in the same turn.
@@ -41,11 +42,13 @@ def time_in_turns(
         calls: return when they are done.
         n_calls: of each.
         longest_s: ends earlier, but after twenty turns at least.
-        after_turn: called after each.
+        warm: called once all have run before.
+        after_turn: called after each turn.
     """
     for call in calls.values():
         for _ in range(3):
             call()
+    warm()
     times: dict[str, list[float]] = {name: [] for name in calls}
     began = time.perf_counter()
     for turn in range(n_calls):

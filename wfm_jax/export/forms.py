@@ -7,6 +7,8 @@ packed          model.wfm                              integers at their entropy
 onnx            model.onnx                             integers; int8 products where activations
                                                        are quantized
 onnx_float32    model_float32.onnx                     the same weights in float32
+onnx_tensorrt   model_tensorrt.onnx                    integers as TensorRT wants them: activations
+                                                       on symmetric grids, which are others
 stablehlo       model.stablehlo                        a program for CPU, CUDA and TPU, from the
                                                        received frame on
 gguf_q8_0       model_q8_0.gguf                        kernels quantized anew to Q8_0: storage
@@ -27,6 +29,7 @@ import numpy as np
 from wfm_jax.export import gguf_file, stablehlo, stablehlo_loader
 from wfm_jax.export.compressed import CompressedModel, nested
 from wfm_jax.export.load_model import load_model
+from wfm_jax.export.onnx_graph import TENSORRT
 from wfm_jax.export.onnx_model import save_onnx
 from wfm_jax.export.onnx_session import load_onnx
 from wfm_jax.export.receiver import Receiver, make_receiver
@@ -39,6 +42,7 @@ FILES = {
     "packed": "model.wfm",
     "onnx": "model.onnx",
     "onnx_float32": "model_float32.onnx",
+    "onnx_tensorrt": "model_tensorrt.onnx",
     "stablehlo": "model.stablehlo",
     "gguf_q8_0": "model_q8_0.gguf",
     "gguf_q4_0": "model_q4_0.gguf",
@@ -114,6 +118,8 @@ def _write_one(
             save_onnx(path, model)
         case "onnx_float32":
             save_onnx(path, model.in_float32())
+        case "onnx_tensorrt":
+            save_onnx(path, model, TENSORRT)
         case "stablehlo":
             receiver, params = as_receiver(model)
             stablehlo.save_stablehlo(path, model.config, receiver, params, grids=model.grids)

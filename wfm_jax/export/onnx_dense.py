@@ -13,7 +13,8 @@ floating point     floating point                               Gemm
 The last is what ONNX Runtime makes one QGemm of, and TensorRT an int8 product: for that the bias
 has to be int32 in units of input scale times weight scale; its kernels are stored in INT8 whatever
 their bits, which is what it reads. Integers and scales are those of the compressed model and never
-found anew.
+found anew, but for TensorRT: there activations lie on a symmetric grid over the same range, which
+is another one.
 """
 
 from typing import NamedTuple
@@ -30,25 +31,29 @@ _LARGEST_BIAS = 1 << 30
 
 
 class ActivationGrid(NamedTuple):
-    """Integers 0 ... 2^bits - 1 in uint8: ``(integer - zero_point) * scale``."""
+    """``(integer - zero_point) * scale`` of the integers ``lowest`` ... ``highest``, in the dtype
+    of ``zero_point``."""
 
     scale: np.ndarray
     zero_point: np.ndarray
-    bits: int
+    lowest: int
+    highest: int
 
 
-def activation_grid(model: CompressedModel, point: str) -> ActivationGrid | None:
-    """The frozen grid of a point; None where activations stay in floating point.
-
-    Raises:
-        ValueError: activations of more than 8 bits that are not in floating point either.
-    """
+def activation_grid(graph: Graph, model: CompressedModel, point: str) -> ActivationGrid | None:
+    """The frozen grid of a point; None where activations stay in floating point."""
     if model.ranges is None or point not in model.ranges or model.act_bits >= 16:
         return None
     low, high = model.ranges[point]
-    grid = compress.affine_grid(low, high, model.act_bits)
+    if graph.dialect.affine:
+        scale, zero_point = compress.affine_grid(low, high, model.act_bits)
+        integers, lowest, highest = np.uint8, 0, (1 << model.act_bits) - 1
+    else:
+        scale, zero_point = compress.symmetric_scale(low, high, model.act_bits), 0
+        integers, highest = np.int8, (1 << model.act_bits - 1) - 1
+        lowest = -highest
     return ActivationGrid(
-        np.asarray(grid.scale, np.float32), np.asarray(grid.zero_point, np.uint8), model.act_bits
+        np.asarray(scale, np.float32), np.asarray(zero_point, integers), lowest, highest
     )
 
 
@@ -56,8 +61,9 @@ def snapped(graph: Graph, x: str, grid: ActivationGrid | None) -> str:
     """What passes a point: quantized and dequantized again, for dense layers to fuse with."""
     if grid is None:
         return x
-    if grid.bits < 8:
-        ends = (np.array([0, 2**grid.bits - 1]) - float(grid.zero_point)) * grid.scale
+    whole = np.iinfo(grid.zero_point.dtype)
+    if grid.highest < whole.max:
+        ends = (np.array([grid.lowest, grid.highest]) - float(grid.zero_point)) * grid.scale
         low, high = ends.astype(np.float32)  # no Clip: ONNX Runtime fuses it with a Gemm before it
         x = graph("Max", graph("Min", x, high), low)
     integers = graph("QuantizeLinear", x, grid.scale, grid.zero_point)
@@ -85,6 +91,8 @@ def dense(
     if entering is None or isinstance(grid, Float):
         return graph("Gemm", x, kernel(graph, model, f"{path}/kernel"), bias, name=path)
     weights = _integer_kernel(graph, model, path)
+    if not graph.dialect.affine:
+        return graph("Gemm", x, weights.name, bias, name=path)
     if bias is None:
         bias = np.zeros(weights.scale.size, np.float32)
     unit = (entering.scale * weights.scale).astype(np.float32)
@@ -108,7 +116,7 @@ def kernel(graph: Graph, model: CompressedModel, name: str, rows: slice = slice(
     if not isinstance(grid, Uniform) or grid.inputs is not None:
         return graph.constant(weights[rows], part)
     integers, scale = grid.codes(weights)[rows], np.asarray(grid.scale, np.float32)
-    small = grid.bits <= 4
+    small = grid.bits <= 4 and graph.dialect.int4
     blocked = scale.ndim == 2 and scale.shape[0] > 1
     if blocked and (rows != slice(None) or scale.shape[1] != weights.shape[1] or not small):
         return graph.constant(weights[rows], part)
@@ -119,7 +127,9 @@ def kernel(graph: Graph, model: CompressedModel, name: str, rows: slice = slice(
     by_channel = _by_channel(scale, weights)
     if small:
         return graph("DequantizeLinear", graph.int4(integers, part), by_channel, axis=1)
-    # No DequantizeLinear: runtimes do this once, when they load the file, and that at every call.
+    if not graph.dialect.affine:
+        return _int8(graph, part, integers, by_channel)
+    # ONNX Runtime does this once, when it loads the file, and a DequantizeLinear at every call.
     whole = graph("Cast", graph.own(integers.astype(np.int8), part), to=onnx.TensorProto.FLOAT)
     return graph("Mul", whole, by_channel)
 

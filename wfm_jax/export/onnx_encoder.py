@@ -134,7 +134,7 @@ def _entering(
     graph: Graph, model: CompressedModel, point: str, x: str
 ) -> tuple[str, ActivationGrid | None]:
     """What passes a point, and its grid."""
-    grid = activation_grid(model, point)
+    grid = activation_grid(graph, model, point)
     return snapped(graph, x, grid), grid
 
 

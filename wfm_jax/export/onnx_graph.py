@@ -1,18 +1,38 @@
 """An ONNX graph in the making: operators are called, and answer with the names of what they make.
 
-The operators are those of opset 21 (ONNX 1.16), which ONNX Runtime and TensorRT 10 read; the batch
-is symbolic.
+The batch is symbolic. All operators that this library uses are standard ones, which ONNX Runtime
+runs and TensorRT 10 lists; what the two want of integers differs (:class:`Dialect`).
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-OPSET, IR_VERSION = 21, 10
+IR_VERSION = 10
 BATCH = "batch"
+
+
+class Dialect(NamedTuple):
+    """What a runtime takes.
+
+    Attributes:
+        opset: of the operators.
+        affine: activations may have a zero point, and biases be int32; else integers are symmetric
+            and biases floating point.
+        int4: weights may be stored in INT4.
+    """
+
+    opset: int
+    affine: bool
+    int4: bool
+
+
+ONNX_RUNTIME = Dialect(21, affine=True, int4=True)
+TENSORRT = Dialect(20, affine=False, int4=False)
+"""TensorRT 10.0 and later: zero points must be zero, and no integer but INT8 is dequantized."""
 
 
 class Graph:
@@ -20,9 +40,13 @@ class Graph:
 
     An argument of an operator is the name of a value, or an array, which becomes a constant. Equal
     arrays are stored once.
+
+    Attributes:
+        dialect: what the graph is written for.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, dialect: Dialect = ONNX_RUNTIME) -> None:
+        self.dialect = dialect
         self._nodes: list[Any] = []
         self._constants: list[Any] = []
         self._inputs: list[Any] = []
@@ -86,7 +110,7 @@ class Graph:
             graph,
             producer_name="wfm_jax",
             ir_version=IR_VERSION,
-            opset_imports=[helper.make_opsetid("", OPSET)],
+            opset_imports=[helper.make_opsetid("", self.dialect.opset)],
         )
         helper.set_model_props(model, dict(metadata or {}))
         onnx.checker.check_model(model, full_check=True)

@@ -20,7 +20,7 @@ import onnx
 
 from wfm_jax.export.compressed import CompressedModel
 from wfm_jax.export.onnx_encoder import View, encode
-from wfm_jax.export.onnx_graph import BATCH, Graph
+from wfm_jax.export.onnx_graph import BATCH, ONNX_RUNTIME, Dialect, Graph
 from wfm_jax.export.onnx_heads import Complex, Received, answer
 from wfm_jax.model import Inputs, ModelConfig, to_dict
 from wfm_jax.model import views as model_views
@@ -30,14 +30,18 @@ from wfm_jax.results import atomic
 CONFIG, ACT_BITS, CHECKSUM = "wfm_jax.config", "wfm_jax.act_bits", "wfm_jax.sha256"
 
 
-def to_onnx(model: CompressedModel) -> onnx.ModelProto:
+def to_onnx(model: CompressedModel, dialect: Dialect = ONNX_RUNTIME) -> onnx.ModelProto:
     """The model as a checked ONNX graph.
+
+    Args:
+        model: what to export.
+        dialect: what the runtime takes.
 
     Raises:
         ValueError: activations on a grid where a kernel is not one of symmetric integers with one
             scale a channel; names the layer.
     """
-    graph, config = Graph(), model.config
+    graph, config = Graph(dialect), model.config
     modulation = graph.input("modulation", np.int32, BATCH)
     views = {
         name: View(
@@ -78,9 +82,11 @@ def checksum(model: onnx.ModelProto) -> str:
     return digest.hexdigest()
 
 
-def save_onnx(path: str | os.PathLike, model: CompressedModel) -> int:
+def save_onnx(
+    path: str | os.PathLike, model: CompressedModel, dialect: Dialect = ONNX_RUNTIME
+) -> int:
     """Writes the ONNX file in one step and returns its size in bytes; raises as `to_onnx`."""
-    data = to_onnx(model).SerializeToString()
+    data = to_onnx(model, dialect).SerializeToString()
     atomic.write_bytes(path, data)
     return len(data)
 
