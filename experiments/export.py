@@ -23,6 +23,7 @@ from rich.table import Table
 from experiments import export_flags, launch
 from wfm_jax.export import forms
 from wfm_jax.export.load_model import load_model
+from wfm_jax.export.onnx_model import trtexec_line
 from wfm_jax.model import sample_batch
 from wfm_jax.results import atomic
 from wfm_jax.results.naming import DASH, number, point_name, reference
@@ -82,6 +83,9 @@ def main() -> None:
         "files": {f.path.name: f.size_bytes for f in written},
         "differ": {f.path.name: found[f.form]._asdict() for f in written},
     }
+    for file in written:
+        if file.form == "onnx_tensorrt":
+            told["trtexec"] = trtexec_line(file.path)
     atomic.write_bytes(folder / "export.json", json.dumps(told, indent=2).encode())
     print(f"Everything is in {folder.resolve()}.")
 

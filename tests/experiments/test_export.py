@@ -47,6 +47,10 @@ def test_all_forms_of_the_best_one(run, folder, capsys):
     assert differ["model.onnx"] < 0.01
     assert told["differ"]["model.onnx"]["channel_db"] < -40.0
     assert not list(out.glob(".partial*"))
+    line = told["trtexec"]
+    assert f"--onnx={out / 'model_tensorrt.onnx'} " in line
+    assert "--minShapes=modulation:1,grid:1x8x4x16," in line
+    assert "--maxShapes=modulation:32,grid:32x8x4x16," in line
 
 
 def test_the_forms_asked_for_of_the_one_asked_for(run, folder, tmp_path, capsys):

@@ -91,6 +91,27 @@ def save_onnx(
     return len(data)
 
 
+def trtexec_line(path: str | os.PathLike, *, largest_batch: int = 32) -> str:
+    """The command that makes a TensorRT engine of a file for batches of 1 to ``largest_batch``."""
+    graph = onnx.load(path).graph
+
+    def shapes(batch: int) -> str:
+        return ",".join(
+            ":".join((x.name, "x".join(str(d.dim_value or batch) for d in _dimensions(x))))
+            for x in graph.input
+        )
+
+    name = os.fspath(path)
+    return (
+        f"trtexec --onnx={name} --int8 --saveEngine={os.path.splitext(name)[0]}.plan "
+        f"--minShapes={shapes(1)} --optShapes={shapes(1)} --maxShapes={shapes(largest_batch)}"
+    )
+
+
+def _dimensions(value: onnx.ValueInfoProto) -> Any:
+    return value.type.tensor_type.shape.dim
+
+
 def feed(inputs: Inputs) -> dict[str, np.ndarray]:
     """A model's inputs by the names that the graph's have."""
     shown = {name: np.asarray(view, np.float32) for name, view in inputs.views.items()}
