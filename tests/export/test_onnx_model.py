@@ -224,10 +224,19 @@ def test_a_graph_for_tensorrt_is_the_model_on_symmetric_grids():
         assert np.median(apart) < 0.25 * np.median(grids)
 
 
-def test_a_kernel_that_cannot_leave_an_integer_product_is_named():
-    _, model = quantized.compressed(TINY, bits=4, act_bits=8, group_size=8)
-    with pytest.raises(ValueError, match=r"block_0/attention/query/kernel: .* one scale a channel"):
-        to_onnx(model)
+def test_kernels_that_cannot_leave_an_integer_product_meet_snapped_activations(tmp_path):
+    """Of groups: nothing fuses, and the answers are those of the quantized model."""
+    apply, model = quantized.compressed(TINY, bits=4, act_bits=8, group_size=8)
+    inputs, path = quantized.inputs_of(TINY, 40), tmp_path / "optimized.onnx"
+    at = quantizing(model.ranges, 8)
+    expected = answers(apply, TINY, nested(model.params), inputs, at)
+    exact = answers(apply, TINY, nested(model.params), inputs)
+    receiver = OnnxReceiver(to_onnx(model).SerializeToString(), optimized_path=path)
+    found = receiver(inputs)
+    assert "QGemm" not in {node.op_type for node in onnx.load(path).graph.node}
+    for name in ("k_db", "snr_db", "log_noise", "channel"):
+        apart = np.abs(found[name] - expected[name])
+        assert np.median(apart) < 0.25 * np.median(np.abs(exact[name] - expected[name]))
 
 
 def test_a_bias_beyond_int32_is_named():

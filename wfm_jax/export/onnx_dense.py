@@ -6,18 +6,18 @@ kernel             its input                                    becomes
 floating point     floating point                               Gemm
 2 to 4 bits        floating point                               DequantizeLinear of INT4, Gemm
 5 to 8 bits        floating point                               Cast and Mul of INT8, Gemm
-2 to 8 bits        on a grid                                    QuantizeLinear, DequantizeLinear
-                                                                on both sides of a Gemm
+2 to 8 bits, one   on a grid                                    QuantizeLinear, DequantizeLinear
+scale a channel                                                 on both sides of a Gemm
+any other          on a grid                                    as above, of snapped activations
 =================  ===========================================  ================================
 
-The last is what ONNX Runtime makes one QGemm of, and TensorRT an int8 product: for that the bias
-has to be int32 in units of input scale times weight scale; its kernels are stored in INT8 whatever
-their bits, which is what it reads. Integers and scales are those of the compressed model and never
-found anew, but for TensorRT: there activations lie on a symmetric grid over the same range, which
-is another one.
+The last but one is what ONNX Runtime makes one QGemm of, and TensorRT an int8 product: for that the
+bias has to be int32 in units of input scale times weight scale, and kernels are stored in INT8
+whatever their bits. Integers and scales are those of the compressed model and never found anew, but
+for TensorRT: there activations lie on a symmetric grid over the same range, which is another one.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import numpy as np
 import onnx
@@ -83,14 +83,13 @@ def dense(
         entering: the grid of ``x``, from :func:`activation_grid`.
 
     Raises:
-        ValueError: an integer product of a kernel whose scales cannot leave it, or of a bias that
-            int32 cannot hold; naming the layer.
+        ValueError: a bias that int32 cannot hold; names the layer.
     """
     bias = model.params.get(f"{path}/bias")
     grid = _grid(model, f"{path}/kernel")
-    if entering is None or isinstance(grid, Float):
+    if entering is None or not _leaves_a_product(grid):
         return graph("Gemm", x, kernel(graph, model, f"{path}/kernel"), bias, name=path)
-    weights = _integer_kernel(graph, model, path)
+    weights = _integer_kernel(graph, model, path, grid)
     if not graph.dialect.affine:
         return graph("Gemm", x, weights.name, bias, name=path)
     if bias is None:
@@ -139,13 +138,17 @@ class _IntegerKernel(NamedTuple):
     scale: np.ndarray
 
 
-def _integer_kernel(graph: Graph, model: CompressedModel, path: str) -> _IntegerKernel:
-    weights, grid = model.params[f"{path}/kernel"], _grid(model, f"{path}/kernel")
-    if not isinstance(grid, Uniform) or grid.inputs is not None or np.shape(grid.scale)[0] > 1:
-        raise ValueError(
-            f"{path}/kernel: an int8 product needs symmetric integers with one scale a channel; "
-            "export it with activations in floating point"
-        )
+def _leaves_a_product(grid: Grid) -> TypeGuard[Uniform]:
+    """Whether integers can be summed before they are scaled: symmetric, one scale a channel."""
+    if not isinstance(grid, Uniform) or grid.inputs is not None:
+        return False
+    return np.shape(grid.scale)[0] == 1
+
+
+def _integer_kernel(
+    graph: Graph, model: CompressedModel, path: str, grid: Uniform
+) -> _IntegerKernel:
+    weights = model.params[f"{path}/kernel"]
     scale = _by_channel(np.asarray(grid.scale, np.float32), weights)
     integers = grid.codes(weights)
     # A channel of zeros has no scale, and its bias needs one.

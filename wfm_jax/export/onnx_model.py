@@ -38,8 +38,7 @@ def to_onnx(model: CompressedModel, dialect: Dialect = ONNX_RUNTIME) -> onnx.Mod
         dialect: what the runtime takes.
 
     Raises:
-        ValueError: activations on a grid where a kernel is not one of symmetric integers with one
-            scale a channel; names the layer.
+        ValueError: a bias that int32 cannot hold in steps of its layer's scales; names it.
     """
     graph, config = Graph(dialect), model.config
     modulation = graph.input("modulation", np.int32, BATCH)
