@@ -42,7 +42,7 @@ test-slow: $(VENV)/.dev  ## the studies that take minutes
 	$(QUICK) $(PYTEST) -m "slow and not endurance" --ignore=tests/oracles --ignore=tests/studies
 	$(PYTEST) -m slow tests/studies
 
-test-endurance: $(VENV)/.dev  ## several processes, several devices: some minutes
+test-endurance: $(VENV)/.dev  ## several processes and devices, whole suites: some minutes
 	$(QUICK) $(PYTEST) -m endurance tests/sweep tests/experiments
 
 kills: $(VENV)/.dev  ## a hundred SIGKILLs at random moments of small sweeps: an hour

@@ -291,7 +291,7 @@ def test_what_is_cut_out_computes_what_is_masked_with_fewer_operations():
     assert not np.allclose(shrunk.channel, answers[shrink_suite.DENSE].channel)
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 def test_a_tiny_shrinking_run_writes_what_is_promised(monkeypatch, tmp_path, capsys):
     assert not run(monkeypatch, tmp_path, "--suite=shrink", "--shrink_models=pico", "--rounds=2")
     result = json.loads((tmp_path / "shrink.json").read_text())
@@ -304,7 +304,7 @@ def test_a_tiny_shrinking_run_writes_what_is_promised(monkeypatch, tmp_path, cap
     assert max(map(len, capsys.readouterr().out.splitlines()[:-1])) <= 100
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 def test_one_program_and_programs_of_their_own_find_the_same(monkeypatch, tmp_path, capsys):
     few = ("--cells_one_by_one=2", "--cell_frames_per_stratum=2")
     assert not run(monkeypatch, tmp_path, "--suite=sensitivity", *few)

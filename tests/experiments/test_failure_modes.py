@@ -118,7 +118,7 @@ def test_calibration_goes_on_with_the_part_that_is_missing(
     check_table(folder, "calibration", capsys.readouterr().out)
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 def test_student_size_runs_a_sweep_and_compares(run, checkpoint, tmp_path, capsys):
     few = (f"--checkpoint={checkpoint}", "--test_frames_per_stratum=2", "--cut_shares=0.5",
            "--student_seeds=0,1", "--student_steps=2", "--student_long_steps=3")  # fmt: skip
