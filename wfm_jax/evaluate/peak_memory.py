@@ -1,6 +1,7 @@
 """Memory of an ONNX file at work, measured in a process of its own that holds nothing else."""
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -8,10 +9,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from wfm_jax.export.onnx_session import EXACT
+
 _LONGEST_S = 120.0
 # Prints the bytes by which the process grew at most, from its imports to its last answer.
 _PROGRAM = """
-import io, pathlib, resource, sys
+import io, json, pathlib, resource, sys
 import numpy as np
 import onnxruntime
 
@@ -37,8 +40,8 @@ before, _ = now_and_peak()
 options = onnxruntime.SessionOptions()
 options.intra_op_num_threads = options.inter_op_num_threads = 1
 options.log_severity_level = 3
-options.add_session_config_entry("session.x64quantprecision", "1")
-options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "1")
+for entry, value in json.loads(sys.argv[2]).items():
+    options.add_session_config_entry(entry, value)
 session = onnxruntime.InferenceSession(
     sys.argv[1], options, providers=["CPUExecutionProvider"]
 )
@@ -61,7 +64,7 @@ def onnx_peak_bytes(path: str | os.PathLike, fed: Mapping[str, np.ndarray]) -> i
     packed = io.BytesIO()
     np.savez(packed, **dict(fed))  # type: ignore
     done = subprocess.run(
-        [sys.executable, "-c", _PROGRAM, os.fspath(path)],
+        [sys.executable, "-c", _PROGRAM, os.fspath(path), json.dumps(EXACT)],
         input=packed.getvalue(),
         capture_output=True,
         timeout=_LONGEST_S,

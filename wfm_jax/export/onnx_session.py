@@ -20,7 +20,7 @@ import onnxruntime
 from wfm_jax.export.onnx_model import CHECKSUM, CONFIG, checksum, feed
 from wfm_jax.model import Inputs, ModelConfig, from_dict
 
-_EXACT = {"session.x64quantprecision": "1", "session.qdq_matmulnbits_accuracy_level": "1"}
+EXACT = {"session.x64quantprecision": "1", "session.qdq_matmulnbits_accuracy_level": "1"}
 PROVIDERS = ("CPUExecutionProvider",)
 
 
@@ -78,7 +78,7 @@ def session(
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = n_threads
     options.log_severity_level = 3
-    for entry, value in _EXACT.items():
+    for entry, value in EXACT.items():
         options.add_session_config_entry(entry, value)
     if optimized_path is not None:
         options.optimized_model_filepath = os.fspath(optimized_path)
