@@ -25,6 +25,12 @@ _AXES = {
     "init": flags.DEFINE_list("inits", ["teacher"], "Starts: teacher, scratch."),
     "seed": flags.DEFINE_list("seeds", ["0"], "Seeds of data stream, ties and initial draws."),
     "act_bits": flags.DEFINE_list("act_bits", ["32"], "Bits of activations after Q: 2-8, 16, 32."),
+    "table_bits": flags.DEFINE_list(
+        "table_bits", ["8"], "Least bits of embeddings and heads after Q: 2-8."
+    ),
+    "vector_bits": flags.DEFINE_list(
+        "vector_bits", ["16"], "Bits of norms and biases after Q: 2-8, or 16 (float16)."
+    ),
     "temperature": flags.DEFINE_list("temperatures", ["2"], "Distillation temperatures."),
     "alpha": flags.DEFINE_list("alphas", ["0.9"], "Weights of distillation in KD, 0 to 1."),
     "learning_rate": flags.DEFINE_list("learning_rates", ["1e-3"], "Peak learning rates."),

@@ -25,6 +25,7 @@ GRIDS = [
         **(POINT | {"weight_bits": 8}),
         allocation=(("block_0/mlp/up/kernel", 2), ("head_frame/kernel", 3)),
     ),
+    Configuration("P-Q-KD", **POINT, table_bits=4, vector_bits=8),
 ]
 
 
@@ -53,8 +54,9 @@ def test_what_is_handed_over_is_stored_bit_for_bit(finished, configuration):
 def test_every_grid_has_as_many_levels_as_it_should(finished):
     for configuration in GRIDS[:4]:
         flat = finished[configuration.config_id][0]
-        for w in compress.select(flat, compression.PRUNABLE).values():
-            assert np.unique(w).size > 16  # every channel, block or input has scales of its own
+        kept = [w[w != 0] for w in compress.select(flat, compression.PRUNABLE).values()]
+        # Every channel, block or input has scales of its own.
+        assert np.unique(np.concatenate(kept)).size > 10 * 16
     of_groups = finished[GRIDS[4].config_id][0]["block_0/mlp/down/kernel"]
     for group in of_groups.reshape(-1, 8, of_groups.shape[1]).swapaxes(1, 2).reshape(-1, 8):
         assert np.unique(np.abs(group)).size <= 8
@@ -66,7 +68,7 @@ def test_mixed_precision_gives_each_tensor_its_own_bits(finished):
     bits = {path: float(grid.bits) for path, grid in own.grids.items()}
     assert bits.pop("block_0/mlp/up/kernel") == 2
     assert bits.pop("head_frame/kernel") == 3
-    assert set(bits.values()) == {8}
+    assert set(bits.values()) == {8}  # of the kernels and the other tables
     sizes = {path: np.size(w) for path, w in flat.items() if np.ndim(w) >= 2}
     by_hand = 8 - (6 * sizes["block_0/mlp/up/kernel"] + 5 * sizes["head_frame/kernel"]) / sum(
         sizes.values()
@@ -74,6 +76,19 @@ def test_mixed_precision_gives_each_tensor_its_own_bits(finished):
     assert mean_bits(stored_form(own)) == pytest.approx(by_hand)
     for path, levels in (("block_0/mlp/up/kernel", 2), ("head_frame/kernel", 4)):
         assert max(np.unique(np.abs(channel)).size for channel in flat[path].T) <= levels
+
+
+@pytest.mark.slow
+def test_tables_and_vectors_are_stored_in_the_bits_asked_for(finished):
+    small, usual = (finished[GRIDS[i].config_id][2] for i in (6, 4))
+    for path, w in compress.flatten(small.params).items():
+        levels = 7 if np.ndim(w) >= 2 else 127
+        in_steps = np.asarray(w) / np.where(small.grids[path].scale > 0, small.grids[path].scale, 1)
+        np.testing.assert_allclose(in_steps, np.round(in_steps), atol=1e-4)
+        assert np.abs(in_steps).max() <= levels + 1e-4
+        assert path in usual.grids or np.ndim(w) < 2
+    sizes = [len(pack(pack_model(**stored_form(own)._asdict()))) for own in (small, usual)]
+    assert sizes[0] < 0.8 * sizes[1]
 
 
 @pytest.mark.slow
@@ -109,6 +124,8 @@ def test_all_grids_train_in_one_program(finished, group):
         ({"group_size": 1}, "group_size must be at least 2"),
         ({"bound": "tight"}, "bound must be one of restricted, half_step"),
         ({"allocation": (("head_frame/kernel", 9),)}, "allocation must give 2 to 8 bits"),
+        ({"table_bits": 9}, "table_bits must be 2 to 8"),
+        ({"vector_bits": 32}, "vector_bits must be 2 to 8, or 16"),
         ({"rank_share": 0.0}, r"rank_share must be in \(0, 1\]"),
         ({"feature_weight": -1.0}, "feature_weight must be at least 0"),
     ],
@@ -138,3 +155,15 @@ def test_grids_that_a_pipeline_does_not_use_do_not_make_another_configuration():
     assert affine.config_id != Configuration("Q").config_id
     assert Configuration("FT", feature_weight=1.0).config_id == Configuration("FT").config_id
     assert from_columns(GRIDS[5].columns()) == GRIDS[5]
+
+
+def test_bits_of_tables_and_vectors_count_where_they_are_used():
+    def identity(**how):
+        return Configuration("Q", **how).config_id
+
+    assert identity(weight_bits=4, table_bits=4) != identity(weight_bits=4)
+    assert identity(weight_bits=4, table_bits=4) == identity(weight_bits=4, table_bits=2)
+    assert identity(weight_bits=8, table_bits=4) == identity(weight_bits=8)
+    assert identity(weight_bits=4, vector_bits=8) != identity(weight_bits=4)
+    assert identity(weight_bits=32, vector_bits=8) == identity(weight_bits=32)
+    assert Configuration("P", vector_bits=8).config_id == Configuration("P").config_id

@@ -102,7 +102,7 @@ from wfm_jax.compress.nf4 import NF4, NF4State, QuantizedAbsmax, nf4, nf4_dequan
 from wfm_jax.compress.observe import Observed, merge_observed, observe, observe_nothing
 from wfm_jax.compress.paths import flatten, matches, select, unflatten
 from wfm_jax.compress.prune import PruneState, magnitude_prune, prune, sparsity_achieved
-from wfm_jax.compress.quantize import QuantizeState, auto_scale, kernels, quantize
+from wfm_jax.compress.quantize import QuantizeState, ScaleRule, auto_scale, kernels, quantize
 from wfm_jax.compress.quantize_affine import AffineState, quantize_affine
 from wfm_jax.compress.scales import mse_scale, percentile_scale
 from wfm_jax.compress.schedule import cubic_sparsity
@@ -135,8 +135,10 @@ from wfm_jax.compress.uniform import (
     fake_quant,
     quantize_integers,
 )
+from wfm_jax.compress.vectors import HALF_BITS, VectorState, store_vectors
 
 __all__ = [
+    "HALF_BITS",
     "LEFT_ALONE",
     "NF4",
     "NM",
@@ -172,6 +174,7 @@ __all__ = [
     "QuantizeState",
     "QuantizedAbsmax",
     "RangeRule",
+    "ScaleRule",
     "Score",
     "Stats",
     "Strategy",
@@ -179,6 +182,7 @@ __all__ = [
     "Transform",
     "UnitState",
     "Unstructured",
+    "VectorState",
     "absmax_scale",
     "affine_grid",
     "allocate",
@@ -276,6 +280,7 @@ __all__ = [
     "sparsity_achieved",
     "squared_error",
     "store_half",
+    "store_vectors",
     "straight_through",
     "symmetric_scale",
     "taylor",

@@ -15,6 +15,8 @@ _FACTORS = (
         "sparsity",
         "weight_bits",
         "act_bits",
+        "table_bits",
+        "vector_bits",
         "quant_format",
         "learning_rate",
     ),

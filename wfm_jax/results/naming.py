@@ -28,6 +28,7 @@ _STAGE_OF = {
     **dict.fromkeys(
         ("rounding", "quant_format", "bound", "scale", "group_size", "allocation"), "Q"
     ),
+    **dict.fromkeys(("table_bits", "vector_bits"), "Q"),
     **dict.fromkeys(("feature_weight", "relation_weight", "attention_weight"), "KD"),
     **dict.fromkeys(("temperature", "alpha"), "KD"),
     "learning_rate": None,  # of every training stage; there is none where nothing trains
@@ -36,6 +37,8 @@ _NUMBERS = {  # the word for a number, and the usual number
     "temperature": ("T", 2.0),
     "alpha": ("α", 0.9),  # noqa: RUF001
     "learning_rate": ("lr", 1e-3),
+    "table_bits": ("t", 8.0),
+    "vector_bits": ("v", 16.0),
 }
 DASH = "–"  # noqa: RUF001
 
@@ -100,7 +103,7 @@ def _way(row: Row, column: str) -> str:
     if value is None or not _reads(row, column):
         return ""
     match column:
-        case "temperature" | "alpha" | "learning_rate":
+        case _ if column in _NUMBERS:
             word, usual = _NUMBERS[column]
             text = f"{value:.3g}"
             short = text[1:] if text.startswith("0.") else text

@@ -58,6 +58,8 @@ _ASKED = (
     Column("group_size", "int64", "weights that share a scale; null: a whole output channel"),
     Column("sparsity", "float64", "share of prunable weights to remove, 0 to 1"),
     Column("weight_bits", "float64", "bits per quantized weight; 16 and more: floating point"),
+    Column("table_bits", "float64", "least bits of embeddings and heads"),
+    Column("vector_bits", "float64", "bits of norms and biases; 16: float16"),
     Column("act_bits", "float64", "bits per activation; 16 and more: floating point"),
     Column("quant_format", "str", "integer | affine | nf4 | nf4_double"),
     Column("allocation", "str", "bits by tensor, JSON, where they are not weight_bits"),

@@ -1,8 +1,10 @@
 """What a sweep compresses, and everything that can be in force on one configuration.
 
 Every 2-D kernel of the encoder blocks is prunable (that is sparsity's denominator) and quantizable.
-Other 2-D tables (embeddings, heads) are quantized, never below 8 bits unless an allocation says so,
-and not pruned. Norms and biases are stored in float16 once Q has acted; at 16 bits everything is.
+Other 2-D tables (embeddings, heads) are quantized, never below ``table_bits`` unless an allocation
+says so, and not pruned. Norms and biases are stored in ``vector_bits`` once Q has acted, float16 by
+default; at 16 bits everything is. Scales that Q calibrates are rounded up to five binary digits,
+which is what the file stores (:mod:`wfm_jax.compress.coarse_scales`).
 
 By which score, in which structure, on which grid a configuration is compressed is a number of its
 own, an index of what its group's configurations ask for (:class:`Choices`): one program serves them
@@ -25,7 +27,6 @@ from wfm_jax.train.hidden import PARTS, Hidden, Part
 from wfm_jax.train.learned_scales import Learned, log_scales
 
 PRUNABLE = "block_*/kernel"
-MIN_TABLE_BITS = 8
 
 SCORES = {
     "magnitude": compress.magnitude,
@@ -162,15 +163,15 @@ class Compression(NamedTuple):
         grids: a state for each of ``Choices.grids``; all but the configuration's own are off.
         grid: int32, which of them is in force; their number while none is.
         tables: grids of embeddings and heads.
-        vectors: whether norms and biases are in float16.
-        halves: whether everything else is.
+        vectors: what norms and biases are stored in.
+        halves: whether everything else is in float16.
     """
 
     prune: compress.PruneState
     grids: tuple[Any, ...]
     grid: jax.Array
     tables: compress.QuantizeState
-    vectors: compress.HalfState
+    vectors: compress.VectorState
     halves: compress.HalfState
 
 
@@ -178,13 +179,15 @@ class Settings(NamedTuple):
     """The numbers of P and Q, traced scalars.
 
     ``score``, ``spread``, ``grid``, ``scale`` and ``rounding`` index the fields of
-    :class:`Choices`; ``bits`` are those of every kernel and table by path; ``score_latent`` and
-    ``train_latent`` are the flags of ``score_on`` and ``train_from``.
+    :class:`Choices`; ``bits`` are those of every kernel and table by path, ``vector_bits`` those of
+    norms and biases; ``score_latent`` and ``train_latent`` are the flags of ``score_on`` and
+    ``train_from``.
     """
 
     sparsity: ArrayLike
     weight_bits: ArrayLike
     bits: dict[str, ArrayLike]
+    vector_bits: ArrayLike
     score: ArrayLike
     spread: ArrayLike
     grid: ArrayLike
@@ -201,7 +204,7 @@ def in_force(choices: Choices) -> compress.Transform:
     prune = compress.matching(PRUNABLE, compress.magnitude_prune(0.0))
     grids = [on_grid(grid, 32) for grid in choices.grids]
     tables = compress.matching(_is_table, compress.quantize(8))
-    vectors = compress.matching(_is_vector, compress.store_half())
+    vectors = compress.store_vectors(32)
     halves = compress.matching(_is_matrix, compress.store_half())
 
     def init(params: Any, *, key: jax.Array) -> Compression:
@@ -306,7 +309,3 @@ def _is_table(path: str, leaf: Any) -> bool:
 
 def _is_matrix(_: str, leaf: Any) -> bool:
     return jnp.ndim(leaf) >= 2
-
-
-def _is_vector(_: str, leaf: Any) -> bool:
-    return jnp.ndim(leaf) < 2

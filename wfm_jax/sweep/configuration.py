@@ -50,6 +50,8 @@ class Configuration:
         weight_bits: bits of the encoder's kernels after ``Q``: 2-8, 16 or 32 (floating point).
         allocation: pairs of a kernel's or table's path and its bits, 2-8, instead of those: mixed
             precision.
+        table_bits: least bits of embeddings and heads after ``Q``, 2-8.
+        vector_bits: bits of norms and biases after ``Q``: 2-8, or 16 (float16).
         act_bits: bits of what enters the encoder's kernels after ``Q``: as ``weight_bits``.
         temperature: T of ``KD``.
         alpha: weight of distillation in ``KD``, in [0, 1].
@@ -101,6 +103,8 @@ class Configuration:
     schedule: str = compression.ONE_SHOT
     score: str = "magnitude"
     act_bits: float = 32
+    table_bits: float = 8
+    vector_bits: float = 16
     quant_format: str = "integer"
     bound: compress.Bound = "restricted"
     group_size: int | None = None
@@ -124,6 +128,10 @@ class Configuration:
             raise ValueError(f"weight_bits must be 2 to 8, 16 or 32, got {self.weight_bits}")
         if self.act_bits not in BITS:
             raise ValueError(f"act_bits must be 2 to 8, 16 or 32, got {self.act_bits}")
+        if self.table_bits not in BITS[:7]:
+            raise ValueError(f"table_bits must be 2 to 8, got {self.table_bits}")
+        if self.vector_bits not in BITS[:8]:
+            raise ValueError(f"vector_bits must be 2 to 8, or 16, got {self.vector_bits}")
         if not (self.temperature > 0.0 and math.isfinite(self.temperature)):
             raise ValueError(f"temperature must be positive, got {self.temperature}")
         if not 0.0 <= self.alpha <= 1.0:
@@ -226,6 +234,11 @@ class Configuration:
         return "Q" in self.stages and self.act_bits < 16
 
     @property
+    def stored_vector_bits(self) -> float:
+        """Bits of norms and biases; where ``Q`` leaves everything in float32, so are they."""
+        return 32 if self.weight_bits == 32 else self.vector_bits
+
+    @property
     def stages(self) -> tuple[str, ...]:
         """Stages that a cohort goes through, the common recovery included.
 
@@ -294,7 +307,12 @@ class Configuration:
         if "Q" not in before_prune:
             unused |= {"score_on"}
         if "Q" not in stages:
-            unused |= {"weight_bits", "act_bits", "train_from", "allocation", *_OF_GRID}
+            unused |= {"weight_bits", "act_bits", "table_bits", "vector_bits"}
+            unused |= {"train_from", "allocation", *_OF_GRID}
+        if self.weight_bits >= 8 and not self.allocation:
+            unused |= {"table_bits"}
+        if self.weight_bits == 32:
+            unused |= {"vector_bits"}
         if self.quant_format != "integer":
             unused |= {"bound", "scale", "rounding"}
         if "L" not in stages:
@@ -308,7 +326,11 @@ class Configuration:
         if not trains and "P" not in stages and self.init == "teacher":
             unused |= {"seed"}
         fields = self.columns()
-        fields |= {"pipeline": pipelines.text(stages), "scale": self.resolved_scale}
+        fields |= {
+            "pipeline": pipelines.text(stages),
+            "scale": self.resolved_scale,
+            "table_bits": max(self.table_bits, self.weight_bits),
+        }
         return {name: None if name in unused else value for name, value in fields.items()}
 
     def replace(self, **changes: Any) -> "Configuration":

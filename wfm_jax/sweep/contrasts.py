@@ -36,7 +36,7 @@ METRICS = {"amc_accuracy": metrics.amc_accuracy, "gmi_fraction": metrics.gmi_fra
 _POINT = ("sparsity", "weight_bits")
 _SAME = (
     *(*_POINT, "student", "init", "structure", "distribution", "score"),
-    *("act_bits", "scale", "rounding", "bound", "group_size"),
+    *("act_bits", "table_bits", "vector_bits", "scale", "rounding", "bound", "group_size"),
     *("quant_format", "allocation", "rank_share", "schedule"),
 )
 _SAME_IF_BOTH = (

@@ -16,7 +16,10 @@ import numpy as np
 from wfm_jax.sweep.configuration import Configuration
 
 _OF_P = ("sparsity", "structure")
-_OF_Q = ("weight_bits", "act_bits", "allocation", "quant_format", "group_size")
+_OF_Q = (
+    *("weight_bits", "act_bits", "table_bits", "vector_bits"),
+    *("allocation", "quant_format", "group_size"),
+)
 
 
 class Halving(NamedTuple):

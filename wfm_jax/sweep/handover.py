@@ -10,7 +10,7 @@ import numpy as np
 from wfm_jax import compress
 from wfm_jax.export.grids import NF4, Affine, Uniform
 from wfm_jax.export.grids import Grid as StoredGrid
-from wfm_jax.sweep.compression import Choices, Compression, Grid, in_force
+from wfm_jax.sweep.compression import Choices, Compression, in_force
 from wfm_jax.sweep.configuration import Configuration
 from wfm_jax.train.student import Student
 
@@ -62,8 +62,9 @@ def one_of(stacked: Everybody, i: int, configuration: Configuration, choices: Ch
     """
     params, state, diverged_at = jax.tree.map(lambda leaf: leaf[i], stacked)
     index = choices.grids.index(configuration.grid)
-    grids = _stored(choices.grids[index], state.grids[index]) | _stored(Grid(), state.tables)
-    half = bool(state.vectors.on)
+    kernels, tables = state.grids[index], state.tables
+    grids = _stored(kernels) | _stored(tables) | _stored(state.vectors)
+    half = bool(state.vectors.bits == compress.HALF_BITS)
     if diverged_at < 0:
         flat = {
             path: _on_grid(path, np.asarray(w), grids.get(path), half)
@@ -85,11 +86,13 @@ def _on_grid(path: str, weights: np.ndarray, grid: StoredGrid | None, half: bool
     return exact
 
 
-def _stored(grid: Grid, state: Any) -> dict[str, StoredGrid]:
+def _stored(state: Any) -> dict[str, StoredGrid]:
     """The grids in force as a packed file has them."""
     match state:
         case compress.NF4State(on, absmax):
             return {path: NF4(of) for path, of in absmax.items()} if bool(on) else {}
+        case compress.VectorState(scale, bits):
+            return {p: Uniform(bits, s) for p, s in scale.items()} if bits <= 8 else {}
         case compress.AffineState():
             return {
                 path: Affine(state.bits[path], scale, state.zero_point[path])

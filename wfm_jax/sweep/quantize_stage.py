@@ -1,7 +1,7 @@
 """Stage Q: new grids, calibrated on the weights as compressed so far."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -45,7 +45,7 @@ def quantize(
 
     def scale(w: jax.Array, bits: Any, **grid: Any) -> jax.Array:
         rules = [lambda r=SCALES[name]: r(w, bits, **grid) for name in choices.scales]
-        return switch(settings.scale, rules)
+        return compress.round_up_scale(switch(settings.scale, rules))
 
     def on(index: int, grid: Grid) -> Callable[[], tuple[Any, tuple[Any, ...]]]:
         def by_calibration() -> tuple[Any, Any]:
@@ -72,7 +72,7 @@ def quantize(
         grids=grids,
         grid=jnp.asarray(settings.grid, jnp.int32),
         tables=compress.matching(choices.tables, tables).update(current, state.tables)[1],
-        vectors=compress.HalfState(bits <= 16),
+        vectors=compress.store_vectors(settings.vector_bits).update(current, state.vectors)[1],
         halves=compress.HalfState(bits == 16),
     )
 
@@ -86,9 +86,9 @@ def _gptq(params, current, grid, settings, choices, scale, stats) -> tuple[Any, 
     return new, compress.QuantizeState(found.scale, found.bits)
 
 
-def _of_tables(choices: Choices) -> Literal["auto", "absmax"]:
+def _of_tables(choices: Choices) -> compress.ScaleRule:
     """Tables of few bits, which only an allocation makes, need more than the absmax rule."""
-    return "auto" if "auto" in choices.scales else "absmax"
+    return compress.coarse("auto" if "auto" in choices.scales else "absmax")
 
 
 def _bits(settings: Settings, paths: tuple[str, ...]) -> dict[str, jax.Array]:

@@ -29,7 +29,7 @@ from wfm_jax.sweep.configuration import Configuration
 Space = list[dict[str, Any]]
 
 _FIELDS = {field.name: field.type for field in dataclasses.fields(Configuration)}
-_OF_FEW_NUMBERS = ("weight_bits", "act_bits")
+_OF_FEW_NUMBERS = ("weight_bits", "act_bits", "table_bits", "vector_bits")
 CONTINUOUS = tuple(n for n, kind in _FIELDS.items() if kind is float and n not in _OF_FEW_NUMBERS)
 """The fields that can be drawn from a range."""
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from wfm_jax import compress
-from wfm_jax.sweep.compression import MIN_TABLE_BITS, Choices, Settings, in_force, learned
+from wfm_jax.sweep.compression import Choices, Settings, in_force, learned
 from wfm_jax.sweep.configuration import Configuration
 from wfm_jax.sweep.prune_stage import prune
 from wfm_jax.sweep.quantize_stage import quantize
@@ -35,11 +35,12 @@ def settings_of(configuration: Configuration, choices: Choices) -> Settings:
         return np.int32(among.index(name) if name in among else 0)
 
     bits = dict.fromkeys(choices.kernels, asked.weight_bits)
-    bits |= dict.fromkeys(choices.tables, max(asked.weight_bits, MIN_TABLE_BITS))
+    bits |= dict.fromkeys(choices.tables, max(asked.weight_bits, asked.table_bits))
     return Settings(
         sparsity=np.float32(asked.sparsity),
         weight_bits=np.float32(asked.weight_bits),
         bits={path: np.float32(own.get(path, usual)) for path, usual in bits.items()},
+        vector_bits=np.float32(asked.stored_vector_bits),
         score=index(asked.score, choices.scores),
         spread=index((asked.distribution, asked.structure), choices.spreads),
         grid=index(asked.grid, choices.grids),
