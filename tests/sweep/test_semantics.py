@@ -262,7 +262,8 @@ def test_a_second_stage_sees_the_model_as_the_first_left_it(finished, teacher, g
     for path, scale in own.scale.items():
         dense = np.asarray(compress.flatten(teacher.params)[path])
         kept = np.where(np.asarray(student.compression.prune.keep[path]), dense, 0.0)
-        np.testing.assert_allclose(scale[0], np.abs(kept).max(axis=0) / 7.0, rtol=1e-6)
+        absmax = compress.absmax_scale(kept, 4)
+        np.testing.assert_array_equal(scale, compress.round_up_scale(absmax))
 
 
 def test_all_cohorts_of_a_group_share_one_compiled_training_program(finished, group):
