@@ -1,22 +1,25 @@
-"""Symbol by symbol as all at once: equal, causal, one program, and cheaper."""
+"""Symbol by symbol as all at once: equal, causal, one program."""
 
 import dataclasses
 import functools
-import statistics
-import time
 
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 from scipy import special
 
 from tests import small
 from tests.model.formulas import Formulas
+from tests.model.streamed import (
+    CONFIGS,
+    Streamed,
+    assert_same,
+    at_symbol,
+    streamed,
+)
 from wfm_jax.compress import flatten
-from wfm_jax.evaluate.products import matrix_products
 from wfm_jax.model import (
     Outputs,
     activation_points,
@@ -33,82 +36,14 @@ from wfm_jax.model import (
     sample_batch,
     symbol_llrs,
 )
-from wfm_jax.model.block_causal import every_answer
-from wfm_jax.model.model import WirelessModel
 from wfm_jax.signal import link
 from wfm_jax.train.fit import Fit, make_chunk, new_training
 from wfm_jax.train.losses import TaskWeights, task_losses
-
-READS = {"views": ("grid", "csi")}
-ODD_LINK = dataclasses.replace(
-    small.NR_LIKE, n_symbols=5, pilot_symbols=(4, 1, 2), bits_per_symbol=(2, 6)
-)
-ODD = {"heads": (1, 0, 3), "head_dim": 5, "mlp_widths": (7, 9, 0), "patch_subcarriers": 3}
-FACTORED = {"ranks": (("block_0/attention/key", 3), ("block_1/mlp/up", 5))}
-CONFIGS = {
-    "small": dataclasses.replace(preset("pico", small.LINK), **READS),
-    "14x48": dataclasses.replace(preset("pico", small.NR_LIKE), **READS, **FACTORED),
-    "odd": dataclasses.replace(preset("pico", ODD_LINK), **READS, **ODD),
-}
-
-
-class Streamed:
-    """A model of odd parameters, its functions compiled, and what a batch of frames gives it."""
-
-    def __init__(self, config, batch_size=5, at=None):
-        self.config, n = config, config.link.n_symbols
-        self.stream, self.initial = build_streaming(config, jax.random.key(0))
-        self.params = small.moved(self.initial, 0.1)
-        frame = small.received(config.link, batch_size, seed=3)
-        self.token = jnp.arange(batch_size) % (config.n_modulations + 1)
-        self.inputs = jax.jit(lambda: prepare(config, frame, self.token)[0])()
-        self.frame, self.symbols = frame, [self.inputs.grid[:, s] for s in range(n)]
-        self.begin, self.step = (
-            jax.jit(functools.partial(f, at=at)) for f in (self.stream.begin, self.stream.step)
-        )
-        self.every = jax.jit(functools.partial(self.every_answer, at=at or (lambda point, x: x)))
-
-    def model(self, params):
-        model = WirelessModel(self.config, rngs=nnx.Rngs(params=jax.random.key(0)))
-        return nnx.merge(nnx.split(model)[0], nnx.State(params))
-
-    def every_answer(self, params, inputs, at):
-        return every_answer(self.model(params), inputs, at)
-
-    @functools.cached_property
-    def in_steps(self):
-        """What each step answers, and the cache behind the last."""
-        cache, outputs = self.begin(self.params, pilots_of(self.config, self.inputs)), []
-        for symbol in self.symbols:
-            cache, answered = self.step(self.params, cache, symbol)
-            outputs.append(answered)
-        return outputs, cache
-
-    @functools.cached_property
-    def at_once(self):
-        return self.every(self.params, self.inputs)
-
-
-@functools.cache
-def streamed(name):
-    return Streamed(CONFIGS[name])
 
 
 @pytest.fixture(params=CONFIGS)
 def case(request):
     return streamed(request.param)
-
-
-def assert_same(got, expected):
-    """To 1e-5 of what is there, field by field."""
-    for name, b in expected._asdict().items():
-        a, size = getattr(got, name), float(np.abs(b).max())
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * size, err_msg=name)
-
-
-def at_symbol(outputs, s):
-    """The answers of ``every_answer`` at one symbol, in a step's shapes."""
-    return Outputs(*(x[:, s : s + 1] for x in outputs[:2]), *(x[:, s] for x in outputs[2:]))
 
 
 def test_parameters_are_those_of_the_model_of_frames(case):
@@ -378,67 +313,6 @@ def test_keys_are_kept_in_what_products_are_computed_in():
     assert {x.dtype for x in jax.tree.leaves(cache.layers)} == {jnp.dtype("bfloat16")}
     _, outputs = jax.eval_shape(stream.step, params, cache, case.symbols[0])
     assert outputs.log_noise.dtype == jnp.float32
-
-
-def macs(function, params, inputs):
-    return sum(product.macs for product in matrix_products(function, params, inputs))
-
-
-@functools.cache
-def frame_of_14():
-    """A nano model on the NR-like frame of 14 symbols, one frame's inputs, by shape."""
-    config = dataclasses.replace(preset("nano", small.NR_LIKE), **READS)
-    stream, params = build_streaming(config, jax.random.key(0))
-    return config, stream, params
-
-
-def test_a_new_symbol_takes_a_fifth_of_the_operations_at_most():
-    """On 14 symbols, counted in the programs: a step against the full pass, and against what a
-    receiver without a cache would do halfway, a full pass over the 7 symbols that have arrived."""
-    config, stream, params = frame_of_14()
-
-    def step_macs():
-        inputs = inputs_of(config)
-        cache = jax.eval_shape(stream.begin, params, pilots_of_shapes(config, inputs))
-        symbol = jax.ShapeDtypeStruct((1, config.link.n_subcarriers), jnp.complex64)
-        return macs(lambda params, x: stream.step(params, *x), params, (cache, symbol))
-
-    step, full = step_macs(), macs(stream.apply, params, inputs_of(config))
-    assert full >= 14 * step
-    shorter = dataclasses.replace(config.link, n_symbols=7, pilot_symbols=(0,))
-    shorter = dataclasses.replace(config, link=shorter)
-    other, _ = build_streaming(shorter, jax.random.key(0))
-    assert macs(other.apply, params, inputs_of(shorter)) >= 5 * step
-
-
-def inputs_of(config):
-    frame = small.received(config.link, 1, seed=0)
-    return jax.eval_shape(lambda: prepare(config, frame, jnp.zeros(1, jnp.int32))[0])
-
-
-def pilots_of_shapes(config, inputs):
-    return jax.eval_shape(functools.partial(pilots_of, config), inputs)
-
-
-@pytest.mark.slow
-def test_a_new_symbol_takes_a_fifth_of_the_time_at_most():
-    """Pairs of a full pass and a step one after the other, median of their ratios; 8 frames."""
-    config, stream, params = frame_of_14()
-    frame = small.received(config.link, 8, seed=0)
-    inputs, _ = jax.jit(lambda: prepare(config, frame, jnp.arange(8) % 4))()
-    apply, begin = jax.jit(stream.apply), jax.jit(stream.begin)
-    step = jax.jit(stream.step, donate_argnums=1)
-    pilots, symbol = pilots_of(config, inputs), inputs.grid[:, 0]
-    ratios = []
-    for turn in range(28):
-        if turn % 14 == 0:
-            cache = jax.block_until_ready(begin(params, pilots))
-        began = time.perf_counter()
-        jax.block_until_ready(apply(params, inputs))
-        between = time.perf_counter()
-        cache, _ = jax.block_until_ready(step(params, cache, symbol))
-        ratios.append((between - began) / (time.perf_counter() - between))
-    assert statistics.median(ratios[1:]) >= 5.0
 
 
 @functools.cache
