@@ -15,6 +15,7 @@ from absl.testing import flagsaver
 from experiments import bench, bench_flags
 from experiments.benchmarks import (
     engine,
+    engine_beside,
     engine_bound,
     engine_cells,
     engine_parts,
