@@ -1,7 +1,11 @@
-"""Flags of a run of several processes, on one machine or on many."""
+"""Flags of a run on several devices, in one process or in many, on one machine or on many."""
 
 import jax
 from absl import flags
+
+from experiments import cpu_devices
+
+flags.adopt_module_key_flags(cpu_devices)
 
 _DISTRIBUTED = flags.DEFINE_string(
     "distributed",
@@ -14,7 +18,7 @@ _ID = flags.DEFINE_integer("process_id", None, "Which of them this is, from 0.",
 
 
 def initialize() -> None:
-    """Joins the other processes, before any device is used; does nothing if there are none.
+    """Says what devices there are, and joins the other processes, before any device is used.
 
     Raises:
         ValidationError: flags that do not go together, or no other process is found; one line.
@@ -24,6 +28,7 @@ def initialize() -> None:
         raise flags.ValidationError(
             f"--num_processes and --process_id go with --distributed=HOST:PORT, not with {where}"
         )
+    cpu_devices.use(alone=where == "off")
     if where == "off":
         return
     if where != "auto":
