@@ -61,7 +61,7 @@ def anchors(text: str) -> set[str]:
 
 
 def links(text: str) -> list[tuple[str, str]]:
-    """Targets of links and pictures inside the project: a relative path, and an anchor or ``""``."""
+    """Links and pictures inside the project: a relative path, and an anchor or ``""``."""
     targets = re.findall(r"\]\(([^)\s]+)\)", without_blocks(text))
     here = [target for target in targets if "://" not in target]
     return [(path, anchor) for path, _, anchor in (target.partition("#") for target in here)]
