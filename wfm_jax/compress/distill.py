@@ -56,7 +56,7 @@ def softened_bernoulli_kl(
 
 
 def squared_error(student: jax.Array, teacher: jax.Array) -> jax.Array:
-    """Returns (student - teacher)^2 elementwise, for regression heads (real arrays)."""
+    """Returns (student - teacher)^2 elementwise, for regression heads: real arrays of any shape."""
     return jnp.square(student - jax.lax.stop_gradient(teacher))
 
 

@@ -115,7 +115,7 @@ def gptq_with_report(
     keep: jax.Array | None = None,
     dead: DeadInputs = "zero",
 ) -> GPTQResult:
-    """Does what `gptq` does, and tells what that took; takes the same arguments."""
+    """Does what `gptq` does, and tells what that took. Arguments and errors as of `gptq`."""
     w, hessian = jnp.asarray(w), jnp.asarray(hessian)
     _check(w, hessian, bits, bound, damping, dead)
     keep = jnp.ones(w.shape, bool) if keep is None else jnp.asarray(keep)

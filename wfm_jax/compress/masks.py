@@ -92,7 +92,7 @@ def ascending(scores: jax.Array, *, key: jax.Array | None = None) -> jax.Array:
 
 
 def share_of(sparsity: ArrayLike, size: int) -> jax.Array:
-    """Returns ``round(sparsity * size)`` as int32: product and rounding in float32."""
+    """Returns ``round(sparsity * size)``, an int32 scalar: product and rounding in float32."""
     return jnp.round(jnp.asarray(sparsity, jnp.float32) * size).astype(jnp.int32)
 
 

@@ -34,7 +34,16 @@ class QuantizeState(NamedTuple):
 
 
 def auto_scale(w: jax.Array, bits: float | jax.Array, **settings) -> jax.Array:
-    """Returns `mse_scale` up to 3 bits, `absmax_scale` above; ``bits`` may be traced."""
+    """Returns `mse_scale` up to 3 bits, `absmax_scale` above: a `ScaleRule`.
+
+    Args:
+      w: a kernel ``[..., in, out]``.
+      bits: scalar, may be traced.
+      **settings: ``group_size`` and ``bound``, as of `absmax_scale`.
+
+    Returns:
+      float32 of the shape of `absmax_scale`.
+    """
     if not is_traced(bits):
         return (mse_scale if bits <= 3 else absmax_scale)(w, bits, **settings)
     return jax.lax.cond(
@@ -145,7 +154,7 @@ def bits_by_path(
 
 
 def kernels(params: Params) -> dict[str, jax.Array]:
-    """Returns by path name what is quantized: floating-point leaves of two or more axes."""
+    """Returns by path name what is quantized: floating-point leaves of shape ``[..., in, out]``."""
     return {
         path: leaf
         for path, leaf in flatten(params).items()

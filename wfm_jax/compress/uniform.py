@@ -185,6 +185,7 @@ def check_bound(bound: str) -> None:
 
 
 def as_float(x: ArrayLike) -> jax.Array:
-    """Returns ``x`` in the dtype of the arithmetic: float64 stays, all else becomes float32."""
+    """Returns ``x``, of its shape, in the dtype of the arithmetic: float64 stays, all else becomes
+    float32."""
     x = jnp.asarray(x)
     return x if x.dtype == jnp.float64 else x.astype(jnp.float32)

@@ -151,7 +151,7 @@ def check_method(method: str) -> None:
 
 
 def check_received(y: jax.Array) -> jax.Array:
-    """Received symbols as complex64; ValueError where they are real."""
+    """Received symbols as complex64 of their shape; ValueError where they are real."""
     y = jnp.asarray(y)
     if not jnp.issubdtype(y.dtype, jnp.complexfloating):
         raise ValueError(f"y must be complex, got {y.dtype}")
@@ -159,7 +159,8 @@ def check_received(y: jax.Array) -> jax.Array:
 
 
 def check_noise(n0: jax.Array | float, y: jax.Array) -> jax.Array:
-    """Noise variance as float32 of ``y``'s number of axes; ValueError where it does not fit."""
+    """Noise variance as float32 of a shape that broadcasts against ``y``, with as many axes;
+    ValueError where it does not fit."""
     n0 = jnp.asarray(n0)
     if jnp.issubdtype(n0.dtype, jnp.complexfloating):
         raise ValueError(f"n0 must be real, got {n0.dtype}")

@@ -31,6 +31,9 @@ def ber_awgn(bits_per_symbol: int, ebn0_db: np.ndarray | float) -> np.ndarray:
         bits_per_symbol: m of the 2^m-QAM.
         ebn0_db: Eb/N0; the symbol SNR is m times as large.
 
+    Returns:
+        float64 of the shape of ``ebn0_db``.
+
     Raises:
         ValueError: unsupported ``bits_per_symbol``, or ``ebn0_db`` is NaN.
     """
@@ -49,6 +52,9 @@ def ber_rician(
         ebn0_db: mean Eb/N0.
         k_db: LOS power over all scattered power.
 
+    Returns:
+        float64 of the shape that ``ebn0_db`` and ``k_db`` broadcast to.
+
     Raises:
         ValueError: unsupported ``bits_per_symbol``, or another argument is NaN.
     """
@@ -63,6 +69,9 @@ def ber_rayleigh(bits_per_symbol: int, ebn0_db: np.ndarray | float) -> np.ndarra
     Args:
         bits_per_symbol: m of the 2^m-QAM.
         ebn0_db: mean Eb/N0.
+
+    Returns:
+        float64 of the shape of ``ebn0_db``.
 
     Raises:
         ValueError: unsupported ``bits_per_symbol``, or ``ebn0_db`` is NaN.
@@ -82,6 +91,9 @@ def ser_awgn(bits_per_symbol: int, ebn0_db: np.ndarray | float) -> np.ndarray:
     Args:
         bits_per_symbol: m of the 2^m-QAM.
         ebn0_db: Eb/N0.
+
+    Returns:
+        float64 of the shape of ``ebn0_db``.
 
     Raises:
         ValueError: unsupported ``bits_per_symbol``, or ``ebn0_db`` is NaN.
@@ -104,6 +116,9 @@ def ser_rician(
         ebn0_db: mean Eb/N0.
         k_db: LOS power over all scattered power.
 
+    Returns:
+        float64 of the shape that ``ebn0_db`` and ``k_db`` broadcast to.
+
     Raises:
         ValueError: unsupported ``bits_per_symbol``, or another argument is NaN.
     """
@@ -123,6 +138,9 @@ def ser_rayleigh(bits_per_symbol: int, ebn0_db: np.ndarray | float) -> np.ndarra
     Args:
         bits_per_symbol: m of the 2^m-QAM.
         ebn0_db: mean Eb/N0.
+
+    Returns:
+        float64 of the shape of ``ebn0_db``.
 
     Raises:
         ValueError: unsupported ``bits_per_symbol``, or ``ebn0_db`` is NaN.

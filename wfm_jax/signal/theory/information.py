@@ -37,6 +37,9 @@ def gmi_awgn(bits_per_symbol: int, esn0_db: np.ndarray | float) -> np.ndarray:
         bits_per_symbol: m of the 2^m-QAM.
         esn0_db: Es/N0.
 
+    Returns:
+        float64 of the shape of ``esn0_db``.
+
     Raises:
         ValueError: unsupported ``bits_per_symbol``, or ``esn0_db`` is NaN.
     """
@@ -49,6 +52,9 @@ def mi_awgn(bits_per_symbol: int, esn0_db: np.ndarray | float) -> np.ndarray:
     Args:
         bits_per_symbol: m of the 2^m-QAM.
         esn0_db: Es/N0.
+
+    Returns:
+        float64 of the shape of ``esn0_db``.
 
     Raises:
         ValueError: unsupported ``bits_per_symbol``, or ``esn0_db`` is NaN.
@@ -66,6 +72,9 @@ def gmi_rician(
         esn0_db: mean Es/N0.
         k_db: LOS power over all scattered power.
 
+    Returns:
+        float64 of the shape that ``esn0_db`` and ``k_db`` broadcast to.
+
     Raises:
         ValueError: unsupported ``bits_per_symbol``, or another argument is NaN.
     """
@@ -81,6 +90,9 @@ def mi_rician(
         bits_per_symbol: m of the 2^m-QAM.
         esn0_db: mean Es/N0.
         k_db: LOS power over all scattered power.
+
+    Returns:
+        float64 of the shape that ``esn0_db`` and ``k_db`` broadcast to.
 
     Raises:
         ValueError: unsupported ``bits_per_symbol``, or another argument is NaN.
