@@ -21,6 +21,9 @@ def keep_mask(scores: ArrayLike, sparsity: ArrayLike, *, key: jax.Array | None =
     Exactly ``round(sparsity * size)`` entries are ``False``. Product and rounding (half to even)
     are done in float32 for concrete and traced sparsity alike, so both give the same count.
 
+    >>> keep_mask(jnp.array([3.0, 1.0, 2.0, 5.0]), 0.5)
+    Array([ True, False, False,  True], dtype=bool)
+
     Args:
       scores: real array of any shape; larger means more worth keeping. NaN counts as the largest.
       sparsity: scalar, the fraction to remove, in [0, 1); may be traced, and then is not checked.

@@ -67,6 +67,12 @@ def quantize(
     is given them, and leaves those unchanged; ``apply`` snaps them to the stored grid with
     `fake_quant`. Restrict it with `wfm_jax.compress.matching`.
 
+    >>> params = {"kernel": jnp.array([[0.1, -7.0], [0.4, 1.2], [3.5, 1.6]])}
+    >>> method = quantize(4)  # integers up to 7
+    >>> params, state = method.update(params, method.init(params, key=jax.random.key(0)))
+    >>> method.apply(params, state)["kernel"].tolist(), state.scale["kernel"].tolist()
+    ([[0.0, -7.0], [0.5, 1.0], [3.5, 2.0]], [[0.5, 1.0]])
+
     Args:
       bits: scalar: 2 to 8, or 16 or 32 for floating point; may be traced. Or such scalars by path
         name, mixed precision: kernels that are not named are left in floating point.

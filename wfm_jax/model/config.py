@@ -153,6 +153,9 @@ PRESETS = {
 def preset(name: str, link: LinkConfig | None = None) -> ModelConfig:
     """A size preset, for the given link.
 
+    >>> preset("nano").n_layers, preset("nano").d_model
+    (3, 64)
+
     Raises:
         ValueError: unknown name; lists the allowed ones.
     """
