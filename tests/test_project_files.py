@@ -1,7 +1,12 @@
 """The files around the code: citation, changelog, licence, and what is told to package indexes."""
 
+import os
 import re
+import subprocess
+import sys
+import tarfile
 import tomllib
+import zipfile
 
 import pytest
 
@@ -52,3 +57,29 @@ def test_every_main_is_in_the_changelog():
              path.read_text(encoding="utf-8")]  # fmt: skip
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert [name for name in mains if f"`{name}`" not in text] == []
+
+
+@pytest.mark.slow
+def test_what_is_built_holds_the_pretrained_models_and_the_pages(tmp_path):
+    """A wheel of the package alone, its models with it, and an sdist of all that git has."""
+
+    def python(*arguments):
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path / "backend")}
+        command = [sys.executable, "-m", *arguments]
+        subprocess.run(command, check=True, cwd=ROOT, env=environment, capture_output=True)
+
+    python("pip", "install", "--quiet", "--target", str(tmp_path / "backend"), "hatchling")
+    python("hatchling", "build", "-d", str(tmp_path))
+    (wheel,), (sdist,) = tmp_path.glob("*.whl"), tmp_path.glob("*.tar.gz")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    for name in ("train/pretrained/nano.safetensors", "train/pretrained/micro.safetensors"):
+        assert f"wfm_jax/{name}" in names
+    assert "wfm_jax/py.typed" in names
+    folders = {name.split("/")[0] for name in names}
+    assert {folder for folder in folders if not folder.endswith(".dist-info")} == {"wfm_jax"}
+    with tarfile.open(sdist) as archive:
+        stored = {name.partition("/")[2] for name in archive.getnames()}
+    pages = {f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")}
+    assert pages | {"README.md", "CHANGELOG.md", "CITATION.cff", "LICENSE"} <= stored
+    assert "wfm_jax/train/pretrained/nano.safetensors" in stored
+    assert not [name for name in stored if name.startswith((".venv", "runs/"))]
