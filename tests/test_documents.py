@@ -59,8 +59,11 @@ def test_the_readme_example_compresses_scores_and_stores(tmp_path, monkeypatch, 
     assert (tmp_path / "nano.wfm").stat().st_size == names["size"]
     stored = names["load_model"].load_model(tmp_path / "nano.wfm").params
     assert set(stored) == set(names["compress"].flatten(names["teacher"].params))
-    printed = capsys.readouterr().out.strip()
-    assert printed in read("README.md")
+    told = r"GMI fraction (0\.\d{3}) -> (0\.\d{3}), (\d+\.\d) kB"
+    printed = [float(n) for n in re.fullmatch(told, capsys.readouterr().out.strip()).groups()]
+    in_prose = [float(n) for n in re.search(told, read("README.md")).groups()]
+    # Other machines and versions round products otherwise.
+    assert printed == pytest.approx(in_prose, rel=5e-3)
 
 
 def test_pages_compute_what_their_prose_says(tmp_path, monkeypatch):
