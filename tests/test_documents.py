@@ -10,6 +10,8 @@ from absl import flags
 from tests import documents
 
 FOLDER_NAMES = [page.relative_to(documents.ROOT).as_posix() for page in documents.PAGES]
+HELD_TO_MORE = {"README.md", "docs/pipelines.md", "docs/own_model.md", "docs/own_transform.md"}
+"""Pages that tests of their own run, here and in ``tests/docs``."""
 SHELL = {"python", "make", "cd", "git", "pip", ".", "PYTHONPATH=."}
 
 
@@ -39,13 +41,13 @@ def run_page(name, tmp_path, monkeypatch, *, slow=False):
     return names
 
 
-@pytest.mark.parametrize("name", [name for name in of_kind(slow=False) if name != "README.md"])
+@pytest.mark.parametrize("name", sorted({*of_kind(slow=False)} - HELD_TO_MORE))
 def test_a_page_runs_as_it_is_written(name, tmp_path, monkeypatch):
     run_page(name, tmp_path, monkeypatch)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", of_kind(slow=True))
+@pytest.mark.parametrize("name", sorted({*of_kind(slow=True)} - HELD_TO_MORE))
 def test_a_page_with_what_takes_minutes_runs_too(name, tmp_path, monkeypatch):
     run_page(name, tmp_path, monkeypatch, slow=True)
 
@@ -66,11 +68,12 @@ def test_the_readme_example_compresses_scores_and_stores(tmp_path, monkeypatch, 
     assert printed == pytest.approx(in_prose, rel=5e-3)
 
 
-def test_pages_compute_what_their_prose_says(tmp_path, monkeypatch):
-    """Where a number of the prose is one of the page's own example."""
+def test_the_page_of_pipelines_computes_what_its_prose_says(tmp_path, monkeypatch):
     names = run_page("docs/pipelines.md", tmp_path, monkeypatch)
-    assert len(names["configurations"]) == 52
-    assert (names["smallest"]["pipeline"], names["smallest"]["weight_bits"]) == ("Q-KD", 3)
+    prose = read("docs/pipelines.md")
+    assert f"= {len(names['configurations'])} configurations" in prose
+    smallest = f"is {names['smallest']['pipeline']} at {names['smallest']['weight_bits']:g} bits"
+    assert smallest in " ".join(prose.split())
     assert len(names["pipeline"].orders()) == 16
 
 
