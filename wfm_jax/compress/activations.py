@@ -76,6 +76,14 @@ def fake_quant_activation(
 
 
 def symmetric_scale(low: jax.Array, high: jax.Array, bits: ArrayLike) -> jax.Array:
-    """Returns the scale at which the end of a range that is farther from zero just fits."""
+    """Returns the scale at which the end of a range that is farther from zero just fits.
+
+    Args:
+      low, high: ends of the range, float32 of one shape.
+      bits: scalar, may be traced.
+
+    Returns:
+      float32 of that shape; zero for a range of nothing but zero.
+    """
     absmax = jnp.maximum(jnp.abs(low), jnp.abs(high))
     return absmax * jnp.reciprocal(integer_range(bits, "restricted", absmax.dtype)[2])

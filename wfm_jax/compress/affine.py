@@ -94,6 +94,9 @@ def dequantize_affine(integers: jax.Array, grid: AffineGrid, *, axis: int | None
       integers: as given by `quantize_integers_affine`.
       grid: the grid they were made with.
       axis: the output-channel axis, read only for vectors.
+
+    Returns:
+      float32 of the shape of ``integers``.
     """
     return _values(as_float(integers), grid, axis)
 
@@ -151,6 +154,9 @@ def snap_affine(
       w, bits: see `fake_quant_affine`.
       grid: see `quantize_integers_affine`.
       axis: the output-channel axis, read only for vectors.
+
+    Returns:
+      An array of the shape and dtype of ``w``.
     """
     values = as_float(jax.lax.stop_gradient(w))
     integers = jnp.clip(_nearest(values, grid, axis), 0, _highest(bits, values.dtype))

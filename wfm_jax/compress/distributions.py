@@ -94,7 +94,7 @@ def uniformly(
 ) -> Arrays:
     """Ranks the units of each tensor by themselves: each loses the same fraction.
 
-    Args and errors: see `globally`.
+    Arguments and errors as of `globally`.
     """
     del shapes
     sparsity = check_sparsity(sparsity)
@@ -108,7 +108,7 @@ def per_output(
 
     The comparison group of Wanda (Sun et al. 2024, arXiv 2306.11695).
 
-    Args and errors: see `globally`. ValueError also for scores without an input axis.
+    Arguments and errors as of `globally`. ValueError also for scores without an input axis.
     """
     del shapes
     sparsity = check_sparsity(sparsity)
@@ -125,7 +125,7 @@ def per_output(
 def erk(scores: Arrays, sparsity: ArrayLike | None, *, shapes: Shapes, key: jax.Array) -> Arrays:
     """Small tensors stay denser: density in proportion to (in + out) / (in out), at most 1.
 
-    See `wfm_jax.compress.erk`. Args and errors: see `globally`.
+    See `wfm_jax.compress.erk`. Arguments and errors as of `globally`.
     """
     sparsity = check_sparsity(sparsity)
     sizes = _unit_sizes(scores, shapes)

@@ -73,13 +73,13 @@ def nearest_code(x: jax.Array, codebook: np.ndarray) -> jax.Array:
 
 
 def as_rows(x: jax.Array, block_size: int) -> jax.Array:
-    """Returns ``x``, flattened, in rows of ``block_size``; the last is filled up with zeros."""
+    """Returns ``x``, flattened, as ``[rows, block_size]``; the last row is filled up with zeros."""
     flat = x.reshape(-1)
     return jnp.pad(flat, (0, -flat.size % block_size)).reshape(-1, block_size)
 
 
 def per_absmax(absmax: jax.Array) -> jax.Array:
-    """Returns 1 / absmax; zero where it is zero (or too small to have a reciprocal)."""
+    """Returns 1 / absmax, of its shape; zero where that is zero (or too small to be inverted)."""
     return jnp.where(absmax < jnp.finfo(absmax.dtype).tiny, 0, jnp.reciprocal(absmax))
 
 

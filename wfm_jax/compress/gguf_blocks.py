@@ -53,7 +53,7 @@ def q8_0_quantize(w: jax.Array) -> Q8_0:
 
 
 def q8_0_dequantize(q: Q8_0) -> jax.Array:
-    """Returns the float32 weights that a reader of the file gets."""
+    """Returns the weights that a reader of the file gets, float32 of their original shape."""
     return q.integers.astype(jnp.float32) * spread(q.scale.astype(jnp.float32), q.integers.shape)
 
 
@@ -93,5 +93,5 @@ def q4_0_quantize(w: jax.Array) -> Q4_0:
 
 
 def q4_0_dequantize(q: Q4_0) -> jax.Array:
-    """Returns the float32 weights that a reader of the file gets."""
+    """Returns the weights that a reader of the file gets, float32 of their original shape."""
     return q.integers.astype(jnp.float32) * spread(q.scale.astype(jnp.float32), q.integers.shape)

@@ -51,7 +51,7 @@ def store_half() -> Transform:
 
 
 def round_to_half(w: jax.Array) -> jax.Array:
-    """Returns the nearest float16 values, half to even, in the dtype of ``w``; no gradient.
+    """Returns the nearest float16 values, half to even, in shape and dtype of ``w``; no gradient.
 
     Not by way of float16: compilers for a GPU drop two conversions that undo each other, and leave
     the weights as they were.

@@ -21,6 +21,9 @@ def keep_mask(scores: ArrayLike, sparsity: ArrayLike, *, key: jax.Array | None =
     Exactly ``round(sparsity * size)`` entries are ``False``. Product and rounding (half to even)
     are done in float32 for concrete and traced sparsity alike, so both give the same count.
 
+    >>> keep_mask(jnp.array([3.0, 1.0, 2.0, 5.0]), 0.5)
+    Array([ True, False, False,  True], dtype=bool)
+
     Args:
       scores: real array of any shape; larger means more worth keeping. NaN counts as the largest.
       sparsity: scalar, the fraction to remove, in [0, 1); may be traced, and then is not checked.
@@ -92,7 +95,7 @@ def ascending(scores: jax.Array, *, key: jax.Array | None = None) -> jax.Array:
 
 
 def share_of(sparsity: ArrayLike, size: int) -> jax.Array:
-    """Returns ``round(sparsity * size)`` as int32: product and rounding in float32."""
+    """Returns ``round(sparsity * size)``, an int32 scalar: product and rounding in float32."""
     return jnp.round(jnp.asarray(sparsity, jnp.float32) * size).astype(jnp.int32)
 
 

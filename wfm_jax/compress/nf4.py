@@ -111,7 +111,10 @@ def nf4_quantize(w: jax.Array, *, block_size: int = 64, double_quant: bool = Fal
 
 
 def nf4_dequantize(q: NF4) -> jax.Array:
-    """Returns the float32 weights that ``q`` stands for; one, not a stack (use ``vmap``)."""
+    """Returns the weights that ``q`` stands for, float32 of their original shape.
+
+    One ``q``, not a stack of them: use ``vmap``.
+    """
     return _weights(q.codes, _plain(q.absmax))
 
 

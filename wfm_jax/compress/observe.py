@@ -103,7 +103,7 @@ def _widen(seen: Observed, exponent: jax.Array) -> jax.Array:
 
 
 def bin_width(seen: Observed) -> jax.Array:
-    """Returns the float32 width of a bin."""
+    """Returns the width of a bin, a float32 scalar."""
     return jnp.ldexp(jnp.float32(2 / seen.counts.size), seen.exponent)
 
 

@@ -128,6 +128,12 @@ def magnitude_prune(
 
     `prune` at its simplest.
 
+    >>> params = {"a": jnp.array([3.0, 1.0]), "b": jnp.array([2.0, 5.0])}  # ranked together
+    >>> method = magnitude_prune(0.5)
+    >>> params, state = method.update(params, method.init(params, key=jax.random.key(0)))
+    >>> jax.tree.map(lambda w: w.tolist(), method.apply(params, state))
+    {'a': [3.0, 0.0], 'b': [0.0, 5.0]}
+
     Args:
       sparsity: fraction to remove, in [0, 1); may be traced.
       distribution: ``"global"`` ranks all leaves together, ``"uniform"`` each by itself.

@@ -34,7 +34,16 @@ class QuantizeState(NamedTuple):
 
 
 def auto_scale(w: jax.Array, bits: float | jax.Array, **settings) -> jax.Array:
-    """Returns `mse_scale` up to 3 bits, `absmax_scale` above; ``bits`` may be traced."""
+    """Returns `mse_scale` up to 3 bits, `absmax_scale` above: a `ScaleRule`.
+
+    Args:
+      w: a kernel ``[..., in, out]``.
+      bits: scalar, may be traced.
+      **settings: ``group_size`` and ``bound``, as of `absmax_scale`.
+
+    Returns:
+      float32 of the shape of `absmax_scale`.
+    """
     if not is_traced(bits):
         return (mse_scale if bits <= 3 else absmax_scale)(w, bits, **settings)
     return jax.lax.cond(
@@ -57,6 +66,12 @@ def quantize(
     ``init`` leaves all in floating point; ``update`` calibrates the scales on the parameters as it
     is given them, and leaves those unchanged; ``apply`` snaps them to the stored grid with
     `fake_quant`. Restrict it with `wfm_jax.compress.matching`.
+
+    >>> params = {"kernel": jnp.array([[0.1, -7.0], [0.4, 1.2], [3.5, 1.6]])}
+    >>> method = quantize(4)  # integers up to 7
+    >>> params, state = method.update(params, method.init(params, key=jax.random.key(0)))
+    >>> method.apply(params, state)["kernel"].tolist(), state.scale["kernel"].tolist()
+    ([[0.0, -7.0], [0.5, 1.0], [3.5, 2.0]], [[0.5, 1.0]])
 
     Args:
       bits: scalar: 2 to 8, or 16 or 32 for floating point; may be traced. Or such scalars by path
@@ -145,7 +160,7 @@ def bits_by_path(
 
 
 def kernels(params: Params) -> dict[str, jax.Array]:
-    """Returns by path name what is quantized: floating-point leaves of two or more axes."""
+    """Returns by path name what is quantized: floating-point leaves of shape ``[..., in, out]``."""
     return {
         path: leaf
         for path, leaf in flatten(params).items()

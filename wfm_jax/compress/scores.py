@@ -24,7 +24,7 @@ Score = Callable[[jax.Array, LeafStats | None, jax.Array], jax.Array]
 
 
 def magnitude(w: jax.Array, stats: LeafStats | None, key: jax.Array) -> jax.Array:
-    """Returns |w|, in the dtype of ``w``; needs no statistics.
+    """Returns |w|, in the shape and dtype of ``w``; needs no statistics.
 
     Han et al., "Learning both weights and connections for efficient neural networks", 2015
     (arXiv 1506.02626).

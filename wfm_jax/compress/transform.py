@@ -87,6 +87,13 @@ def chain(*transforms: Transform) -> Transform:
     after a pruner calibrates on the surviving weights), while the weights returned stay latent:
     only leaves that some ``update`` itself replaced are changed.
 
+    >>> from wfm_jax.compress import magnitude_prune, quantize
+    >>> params = {"kernel": jax.numpy.arange(1.0, 9.0).reshape(4, 2)}
+    >>> method = chain(magnitude_prune(0.5), quantize(2, scale="absmax"))
+    >>> params, state = method.update(params, method.init(params, key=jax.random.key(0)))
+    >>> method.apply(params, state)["kernel"].tolist()
+    [[0.0, 0.0], [0.0, 0.0], [7.0, 8.0], [7.0, 8.0]]
+
     Args:
       *transforms: any number of transforms; none is `identity`.
     """
@@ -122,6 +129,14 @@ def matching(pattern: Pattern, transform: Transform) -> Transform:
 
     The inner transform sees a flat dict, path name to leaf, of only these; all other leaves are
     returned as the same objects, and the state holds nothing for them.
+
+    >>> from wfm_jax.compress import magnitude_prune
+    >>> params = {"up": {"kernel": jax.numpy.array([[1.0, 4.0]]), "bias": jax.numpy.ones(2)}}
+    >>> method = matching("*/kernel", magnitude_prune(0.5))
+    >>> params, state = method.update(params, method.init(params, key=jax.random.key(0)))
+    >>> pruned = method.apply(params, state)["up"]
+    >>> pruned["kernel"].tolist(), pruned["bias"] is params["up"]["bias"]
+    ([[0.0, 4.0]], True)
 
     Args:
       pattern: a glob, a tuple of globs, or a predicate; see `wfm_jax.compress.matches`.

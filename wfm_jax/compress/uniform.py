@@ -76,6 +76,10 @@ def quantize_integers(
 ) -> jax.Array:
     """Returns the integers nearest to ``w / scale``, clipped to the range of ``bits``.
 
+    >>> w = jnp.array([[0.1, -3.0], [0.4, 1.2], [1.5, 1.6]])
+    >>> quantize_integers(w, 3, absmax_scale(w, 3)).tolist()
+    [[0, -3], [1, 1], [3, 2]]
+
     Args:
       w: weights of any rank.
       bits: scalar, may be traced.
@@ -119,6 +123,14 @@ def fake_quant(
 
     The gradient with respect to ``w`` is the identity, also where values are clipped; with respect
     to ``scale`` it is zero.
+
+    >>> w = jnp.array([[0.1, -3.0], [0.4, 1.2], [1.5, 1.6]])  # two outputs, a scale each
+    >>> fake_quant(w, 3)
+    Array([[ 0. , -3. ],
+           [ 0.5,  1. ],
+           [ 1.5,  2. ]], dtype=float32)
+    >>> jax.grad(lambda w: jnp.sum(fake_quant(w, 3)))(w)[0]  # straight through
+    Array([1., 1.], dtype=float32)
 
     Args:
       w: weights of any rank, ``[in, out]`` for a kernel.
@@ -185,6 +197,7 @@ def check_bound(bound: str) -> None:
 
 
 def as_float(x: ArrayLike) -> jax.Array:
-    """Returns ``x`` in the dtype of the arithmetic: float64 stays, all else becomes float32."""
+    """Returns ``x``, of its shape, in the dtype of the arithmetic: float64 stays, all else becomes
+    float32."""
     x = jnp.asarray(x)
     return x if x.dtype == jnp.float64 else x.astype(jnp.float32)

@@ -31,7 +31,12 @@ COLUMNS = {
 
 def curve_rows(scored: Scored, *, config_id: str, kind: str, pipeline: str) -> list[dict[str, Any]]:
     """The rows of one receiver; metrics ``ber``, ``gmi_fraction``, ``nmse`` (a ratio, not in dB)
-    and ``amc_accuracy``."""
+    and ``amc_accuracy``.
+
+    Args:
+        scored: the receiver on the test frames.
+        config_id, kind, pipeline: what every row says of it, as the row of ``results.jsonl`` does.
+    """
     test_set = scored.test_set
     rows = []
     for (m, in_modulation), (k_bin, in_bin) in itertools.product(

@@ -61,6 +61,7 @@ class TestSet:
 
     @property
     def n_frames(self) -> int:
+        """Frames of all strata."""
         return len(self.link.bits_per_symbol) * len(self.k_bins) * self.frames_per_stratum
 
     @functools.cached_property

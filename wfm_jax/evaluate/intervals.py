@@ -58,7 +58,8 @@ def paired_difference(
 ) -> tuple[float, float, float]:
     """``metric`` of ``a`` minus that of ``b``, with the 95 % interval of the difference.
 
-    Both must be scored on the same frames: what moves both alike cancels.
+    Both must be scored on the same frames: what moves both alike cancels. ``weights`` are those of
+    :func:`resample_weights`.
 
     Returns:
         difference, low, high.

@@ -74,6 +74,7 @@ def agreement(scored: Scored, teacher: Scored, weights: np.ndarray) -> np.ndarra
 
 
 def weighted_mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Mean over frames of ``values`` [n_frames], float64[n_resamples]; NaN where none counts."""
     return ratio(weights @ values, weights.sum(axis=1))
 
 

@@ -77,8 +77,9 @@ def half_widths(
 ) -> np.ndarray:
     """Half-widths of the 95 % intervals of :func:`over_snr`, float64[n_snr].
 
-    Frames are resampled. Where all but a few frames are wrong, or right, the interval is no
-    narrower than that of their share, by Wilson's formula; nothing wrong is not no interval.
+    Arguments as of :func:`over_snr`. Frames are resampled. Where all but a few frames are wrong, or
+    right, the interval is no narrower than that of their share, by Wilson's formula; nothing wrong
+    is not no interval.
     """
     values = over_snr(scored, name, weights, of)
     low, high = ends(values)

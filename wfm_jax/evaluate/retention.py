@@ -56,6 +56,7 @@ def retentions(
 def smallest_retention(
     scored: Scored, teacher: Scored, null: Scored, weights: np.ndarray
 ) -> np.ndarray:
-    """The smallest retention over tasks, float64[n_resamples]; NaN if any is, or without tasks."""
+    """The smallest retention over tasks, float64[n_resamples]; NaN if any is, or without tasks;
+    arguments as of :func:`retentions`."""
     kept = retentions(scored, teacher, null, weights)
     return np.min(list(kept.values()), axis=0) if kept else np.full(len(weights), np.nan)

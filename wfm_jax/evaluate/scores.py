@@ -94,7 +94,7 @@ class Payload(NamedTuple):
 
 
 def score(config: ModelConfig, apply: Apply, params: Any, frame: link.Frame) -> FrameScores:
-    """The first of what :func:`score_and_demap` returns."""
+    """The scores of :func:`score_and_demap` alone; arguments as of :func:`score_and_demap`."""
     return score_and_demap(config, apply, params, frame)[0]
 
 
@@ -165,8 +165,8 @@ def score_answers(config: ModelConfig, answers: Answers) -> tuple[FrameScores, j
 def score_payload(
     config: link.LinkConfig, frame: link.Frame, llr: jax.Array, channel_error: jax.Array
 ) -> Payload:
-    """Scores LLRs float32[n_frames, n_data, m_max] of the data bits; ``channel_error`` is passed
-    on."""
+    """Scores LLRs, ``llr`` float32[n_frames, n_data, m_max], of the data bits; ``channel_error`` is
+    passed on."""
     used = mixed_qam.bit_mask(frame.modulation[:, None], config.bits_per_symbol)
     n_bits = config.n_data * jnp.sum(used, axis=(1, 2)).astype(jnp.float32)
     wrong = (llr > 0.0) != (frame.bits > 0)

@@ -93,7 +93,7 @@ def damages(
     check: Callable[[], None] = lambda: None,
 ) -> np.ndarray:
     """Rise of the task loss of the calibration frames when a tensor alone has few bits,
-    float64[n_tensors]."""
+    float64[n_tensors]. ``check`` is called between programs; what it raises ends it."""
     cells = sensitivity.one_at_a_time(len(subject.paths), (study.bits,))
     full, *found = sensitivity.measure(
         subject.program, study.calibration, subject.params, cells,

@@ -116,7 +116,8 @@ def measure_cells(
     progress: Progress | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> list[Row]:
-    """Rows of ``sensitivity_rows.COLUMNS``: bits first, tensor by tensor, level by level."""
+    """Rows of ``sensitivity_rows.COLUMNS``: bits first, tensor by tensor, level by level. ``check``
+    is called between cells; what it raises ends the measurement."""
     progress, paths = progress or Silent(), subject.paths
     expected = sensitivity.expected_increases(
         subject.config,

@@ -68,6 +68,9 @@ def read_snr_db(curve: np.ndarray, snrs_db: tuple[float, ...], level: np.ndarray
 
     Returns:
         float64[n_resamples], between the first and the last of ``snrs_db``.
+
+    Raises:
+        ValueError: fewer than two SNRs, or SNRs that do not rise.
     """
     snrs = np.asarray(snrs_db)
     if snrs.size < 2 or np.any(np.diff(snrs) <= 0):

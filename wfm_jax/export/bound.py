@@ -30,6 +30,7 @@ class EntropyBound(NamedTuple):
 
     @property
     def total(self) -> float:
+        """Masks and values together."""
         return self.mask + self.values
 
 

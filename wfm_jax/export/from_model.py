@@ -18,6 +18,14 @@ def pack_model(
 ) -> dict[str, PackedTensor]:
     """The tensors that ``pack`` turns into bytes.
 
+    >>> from wfm_jax.export.grids import Uniform
+    >>> from wfm_jax.export.packed import pack, unpack
+    >>> weights = {"kernel": np.array([[0.5, -1.0], [1.5, 0.0]], np.float32)}
+    >>> grids = {"kernel": Uniform(4, np.float32([[0.5, 0.5]]))}  # integers times 0.5
+    >>> stored = unpack(pack(pack_model(weights, grids=grids)))["kernel"]
+    >>> stored.effective().tolist()
+    [[0.5, -1.0], [1.5, 0.0]]
+
     Args:
       params: by path name, the weights that the forward pass sees (a transform's ``apply``):
         snapped to their grid where quantized. Latent weights are refused, not rounded silently.

@@ -49,6 +49,7 @@ class GridForm(NamedTuple):
 
     @property
     def n_scales(self) -> int:
+        """Scales that the grid has; none for floats."""
         return 0 if self.blocks is None else math.prod(self.blocks)
 
     def integers(self) -> dict[str, int]:

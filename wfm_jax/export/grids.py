@@ -74,6 +74,7 @@ class Uniform(NamedTuple):
 
     @property
     def lowest(self) -> int:
+        """The least code, -2^(bits-1)."""
         return -(1 << self.bits - 1)
 
     def checked(self, shape: tuple[int, ...]) -> "Uniform | Float":

@@ -51,10 +51,12 @@ class Record(NamedTuple):
 
     @property
     def size(self) -> int:
+        """Weights of the tensor."""
         return math.prod(self.shape)
 
     @property
     def form(self) -> GridForm:
+        """What of the tensor's grid is in the header."""
         return GridForm(self.grid, self.bits, self.blocks, self.scales)
 
 

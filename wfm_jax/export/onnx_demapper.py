@@ -21,7 +21,7 @@ class Symbols(NamedTuple):
 
 def evidence(graph: Graph, symbols: Symbols, doubt: np.ndarray, orders: tuple[int, ...]) -> str:
     """ln p(frame | constellation), averaged over noise ``doubt`` times as large: float32[batch,
-    n_orders], up to a constant."""
+    n_orders], up to a constant; ``orders`` are bits per symbol."""
     axes = graph(
         "Concat", *(graph("Unsqueeze", x, np.array([1, 2, 3])) for x in symbols[:2]), axis=3
     )
@@ -46,7 +46,8 @@ def evidence(graph: Graph, symbols: Symbols, doubt: np.ndarray, orders: tuple[in
 
 
 def llrs(graph: Graph, symbols: Symbols, modulation: str, orders: tuple[int, ...]) -> str:
-    """LLRs float32[batch, n_data, m_max] of ``modulation`` int32[batch]; 0 in unused slots."""
+    """LLRs float32[batch, n_data, m_max] of ``modulation`` int32[batch], which indexes ``orders``;
+    0 in unused slots."""
     most = max(orders)
     n_levels = 2 ** (most // 2)
     table = mixed_qam.repeated_levels(orders)

@@ -105,7 +105,8 @@ def dense(
 
 
 def kernel(graph: Graph, model: CompressedModel, name: str, rows: slice = slice(None)) -> str:
-    """A kernel, or some of its rows, as a float32 value: a constant, or integers times scales.
+    """The kernel of that name, or some of its rows, as a float32 value: a constant, or integers
+    times scales.
 
     Stored as integers are symmetric grids of one scale a channel, and at 2 to 4 bits also of one a
     group of inputs, in the standard's blocks; what lies on another grid is stored in float32.

@@ -73,8 +73,10 @@ def session(
     providers: tuple[str, ...] = PROVIDERS,
     optimized_path: str | os.PathLike | None = None,
 ) -> Any:
-    """ONNX Runtime's session of a graph, with exact integer products; arguments as of
-    `OnnxReceiver`."""
+    """ONNX Runtime's session of a graph, with exact integer products.
+
+    Arguments as of `OnnxReceiver`.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = n_threads
     options.log_severity_level = 3

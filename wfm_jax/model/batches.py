@@ -70,8 +70,8 @@ def sample_batch(
 
 
 def drop_views(config: ModelConfig, rate: float, *, key: jax.Array, batch_size: int) -> jax.Array:
-    """bool[batch, len(VIEWS)]: each view absent with probability ``rate``, one of the model's views
-    always there."""
+    """bool[batch_size, len(VIEWS)]: each view absent with probability ``rate``, one of the model's
+    views always there."""
     key_drop, key_stay = jax.random.split(key)
     absent = jax.random.bernoulli(key_drop, rate, (batch_size, len(VIEWS)))
     read = jnp.asarray([VIEWS.index(view) for view in config.views])

@@ -81,7 +81,7 @@ class Symbols(NamedTuple):
 
 def full_pass(model: WirelessModel, inputs: views.Inputs, at: At = unchanged) -> Outputs:
     """The answers to a frame: channel and noise of each symbol, modulation and link state as they
-    are after the last one."""
+    are after the last one; ``at`` is called at every point."""
     return latest(every_answer(model, inputs, at))
 
 
@@ -185,7 +185,8 @@ def symbol_tokens(
 
 
 def no_evidence(config: ModelConfig, batch: int) -> jax.Array:
-    """That of the constellations before the first symbol."""
+    """That of the constellations before the first symbol, zeros float32[batch, N_DOUBTS,
+    n_modulations]."""
     return jnp.zeros((batch, N_DOUBTS, config.n_modulations))
 
 

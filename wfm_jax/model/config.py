@@ -70,6 +70,7 @@ class ModelConfig:
 
     @property
     def n_layers(self) -> int:
+        """Encoder blocks."""
         return len(self.heads)
 
     @property
@@ -89,6 +90,7 @@ class ModelConfig:
 
     @property
     def n_modulations(self) -> int:
+        """Constellations to tell apart; as a token, this number stands for none being told."""
         return len(self.link.bits_per_symbol)
 
 
@@ -150,6 +152,9 @@ PRESETS = {
 
 def preset(name: str, link: LinkConfig | None = None) -> ModelConfig:
     """A size preset, for the given link.
+
+    >>> preset("nano").n_layers, preset("nano").d_model
+    (3, 64)
 
     Raises:
         ValueError: unknown name; lists the allowed ones.

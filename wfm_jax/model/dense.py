@@ -36,7 +36,14 @@ Dense = nnx.Linear | Factored
 
 
 def make_dense(config: ModelConfig, layer: str, *, dtype: DTypeLike, rngs: nnx.Rngs) -> Dense:
-    """The dense layer of that path, factored where ``config.ranks`` says so."""
+    """The dense layer of that path, factored where ``config.ranks`` says so.
+
+    Args:
+        config: the model.
+        layer: a path of :func:`wfm_jax.model.dense_shapes`.
+        dtype: what its products are computed in.
+        rngs: of the initial weights.
+    """
     n_in, n_out = dense_shapes(config)[layer]
     rank = dict(config.ranks).get(layer)
     if rank is None:
@@ -45,5 +52,6 @@ def make_dense(config: ModelConfig, layer: str, *, dtype: DTypeLike, rngs: nnx.R
 
 
 def run_dense(layer: Dense, x: jax.Array, at: At) -> jax.Array:
-    """What the layer answers; a plain one has no points that ``at`` would be called at."""
+    """What the layer answers to ``x`` float32[..., in], [..., out]; a plain one has no points that
+    ``at`` would be called at."""
     return layer(x, at) if isinstance(layer, Factored) else layer(x)

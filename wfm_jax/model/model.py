@@ -102,7 +102,11 @@ class WirelessModel(nnx.Module):
         return getattr(self, f"embed_{view}")
 
     def run_blocks(self, x: jax.Array, at: At, reach: Reach | None = None) -> jax.Array:
-        """All blocks and the last norm, float32[batch, tokens, d_model]."""
+        """All blocks and the last norm on ``x``, float32[batch, tokens, d_model] in and out.
+
+        ``at`` is called at every point; ``reach`` says what keys and values queries see, all by
+        default.
+        """
         config, shape = self.config, x.shape
 
         def run(block: Block, x: jax.Array, at: At) -> jax.Array:
@@ -148,8 +152,8 @@ class WirelessModel(nnx.Module):
     def filter_pilots(
         self, patches: jax.Array, channel_ls: jax.Array, pilots: jax.Array
     ) -> jax.Array:
-        """LS plus a filter over the pilots that the patches' tokens make, complex64[batch, 2,
-        n_subcarriers]."""
+        """``channel_ls`` plus a filter over the pilots that the patches' tokens make,
+        complex64[batch, 2, n_subcarriers]."""
         batch, places = patches.shape[0], positions.frequency_code(self.config)
         places = jnp.broadcast_to(places, (batch, *places.shape))
         located = jnp.concatenate([patches, places], axis=-1)
@@ -164,12 +168,12 @@ class WirelessModel(nnx.Module):
 
 
 def log_noise_of(raw: jax.Array) -> jax.Array:
-    """Log of the noise variance, between -9 and 2."""
+    """Log of the noise variance, between -9 and 2, of the shape of ``raw``."""
     return -9.0 + 11.0 * jax.nn.sigmoid(0.5 * raw)
 
 
 def link_state(raw: dict[str, jax.Array]) -> dict[str, jax.Array]:
-    """Fields of :class:`Outputs` in their units, from raw outputs of order one."""
+    """Fields of :class:`Outputs`, float32[batch] in their units, from raw outputs of order one."""
     return {
         "k_db": 7.0 + 8.0 * raw["k_db"],
         "snr_db": 15.0 + 10.0 * raw["snr_db"],

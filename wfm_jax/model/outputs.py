@@ -70,6 +70,12 @@ def log_likelihood(
     noise 1 dB below, at, and 1 dB above the estimate. Differences beyond some 30 nats grow only
     logarithmically, lest one wrong estimate outweigh everything.
 
+    Args:
+        config: the link.
+        inputs: of the model.
+        channel: complex64[batch, n_symbols, n_subcarriers].
+        log_noise: ln of the noise variance, float32 of the same shape.
+
     Returns:
         float32[batch, n_modulations]; 0 for frames whose resource elements no view shows.
     """
@@ -82,7 +88,7 @@ def log_likelihood(
 def evidence_in_doubt(
     config: link.LinkConfig, symbols: jax.Array, noise: jax.Array
 ) -> list[jax.Array]:
-    """Log evidence of each constellation, float32[doubts, ...], of equalised elements
+    """Log evidence of each constellation, float32[doubts, ...], of equalised ``symbols``
     complex64[...] and the noise on them, for noise 1 dB below, at, and above what is given."""
     doubt = 10.0 ** (jnp.asarray(NOISE_DOUBT_DB).reshape(-1, *(1,) * noise.ndim) / 10.0)
     return mixed_qam.evidence_of_orders(symbols[None], doubt * noise, config.bits_per_symbol)
@@ -105,6 +111,7 @@ def _equalise(
 
 
 def equalise(y: jax.Array, h: jax.Array, log_noise: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Elements over their channel, and the noise variance left on them."""
+    """Elements ``y`` over their channel ``h``, complex64[...], and the noise variance left on them,
+    float32[...]; ``log_noise`` is ln of the variance before."""
     gain = jnp.square(h.real) + jnp.square(h.imag) + GAIN_FLOOR
     return y * jnp.conj(h) / gain, jnp.exp(log_noise) / gain

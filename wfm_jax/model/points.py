@@ -56,7 +56,7 @@ _OF_MLP = ("mlp/input", "mlp/up/reduced", "mlp/hidden", "mlp/down/reduced")
 
 
 def unchanged(point: str, x: jax.Array) -> jax.Array:
-    """What passes a point, as it is."""
+    """What passes a point, as it is: shape, dtype and values."""
     del point
     return x
 
@@ -103,7 +103,8 @@ def recording(
     """``recorded(params, inputs, *, at=None) -> (outputs, activations)``, by point.
 
     Pure: what passed comes back beside the outputs, so it may be jitted, vmapped and
-    differentiated. Recorded is what arrives at a point, before ``at``.
+    differentiated. Recorded is what arrives at a point, before ``at``; shapes are in the table of
+    :mod:`wfm_jax.model.points`.
 
     Args:
         apply: the model, built without ``remat`` (which keeps no activations).

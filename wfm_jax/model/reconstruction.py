@@ -60,6 +60,8 @@ def build_masked(
 ) -> tuple[Callable[[Params, views.Inputs], dict[str, jax.Array]], Params]:
     """Builds the masked model as :func:`wfm_jax.model.build` does the model.
 
+    Arguments as of :func:`wfm_jax.model.build`.
+
     Returns:
         ``apply(params, inputs)``, features of every view as in ``Inputs.views``, and the initial
         ``params``; ``params["model"]`` are the model's own, those of ``build`` for the same key.

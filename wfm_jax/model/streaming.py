@@ -33,7 +33,8 @@ from wfm_jax.signal import mixed_qam, receivers
 
 
 class KeysValues(NamedTuple):
-    """Of one layer, [batch, (1 + n_symbols) * n_tokens, heads, head_dim]; 0 where none is yet."""
+    """``keys`` and ``values`` of one layer, [batch, (1 + n_symbols) * n_tokens, heads, head_dim]; 0
+    where none is yet."""
 
     keys: jax.Array
     values: jax.Array
@@ -58,6 +59,8 @@ class Cache(NamedTuple):
 
 
 class Begin(Protocol):
+    """Reads the pilots of a coherence block."""
+
     def __call__(self, params: Params, pilots: Pilots, *, at: At | None = None) -> Cache:
         """The cache of a coherence block before its first symbol.
 
@@ -67,6 +70,8 @@ class Begin(Protocol):
 
 
 class Step(Protocol):
+    """Hears a symbol, and answers."""
+
     def __call__(
         self, params: Params, cache: Cache, symbol: jax.Array, *, at: At | None = None
     ) -> tuple[Cache, Outputs]:

@@ -139,7 +139,8 @@ def to_patches(config: ModelConfig, view: jax.Array) -> jax.Array:
 
 
 def pilot_line(config: link.LinkConfig, csi: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """``pilots`` and ``channel_ls`` of :class:`Inputs`, of aligned csi of unit rms."""
+    """``pilots`` and ``channel_ls`` of :class:`Inputs`, complex64[batch, 2, ...], of aligned csi of
+    unit rms."""
     pilots = jnp.einsum("ls,bsp->blp", _line(config), csi)
     return pilots, jnp.einsum("fp,blp->blf", receivers.interpolation_matrix(config), pilots)
 
@@ -148,7 +149,7 @@ def grid_features(
     grid: jax.Array, channel: jax.Array, level: jax.Array, is_pilot: np.ndarray | jax.Array
 ) -> jax.Array:
     """What a ``grid`` token shows of each element: received, equalised, the LS channel of its
-    subcarrier, the noise level, and whether it is a pilot: float32[batch, n_symbols,
+    subcarrier, the noise level, and whether it ``is_pilot``: float32[batch, n_symbols,
     n_subcarriers, 8]."""
     equalised = grid * jnp.conj(channel) / (jnp.square(jnp.abs(channel)) + 0.05)
     shown = [part for x in (grid, equalised, channel) for part in (x.real, x.imag)]
@@ -244,5 +245,5 @@ def _line(config: link.LinkConfig) -> np.ndarray:
 
 
 def pilot_offsets(config: link.LinkConfig, times: np.ndarray) -> np.ndarray:
-    """Times in OFDM symbols as distances from the mean pilot symbol, in half frames."""
+    """Times in OFDM symbols, of any shape, as half frames from the mean pilot symbol."""
     return (times - positions.pilot_times(config).mean()) / (0.5 * config.n_symbols)

@@ -120,7 +120,7 @@ def restore(
     """The saved tree, in the structure of ``like`` and on its devices.
 
     ``like`` is a tree of arrays or ``jax.ShapeDtypeStruct``; NumPy leaves come back as NumPy.
-    ``generation`` is the newest if None.
+    ``config_hash`` is the one it was saved with; ``generation`` is the newest if None.
 
     Raises:
       CheckpointError: no checkpoint at ``path``, another configuration, arrays missing, extra or of

@@ -56,7 +56,8 @@ read_rows = functools.partial(rows.read_rows, columns=COLUMNS)
 def row_of(
     found: Sequence[Row], condition: str, receiver: str, snr_db: float, constellation: int | None
 ) -> Row:
-    """The one row of these; an empty one where there is none."""
+    """The one row of those ``found`` that is of this condition, receiver, ``snr_db`` and
+    constellation (None for all of them together); an empty one where there is none."""
     wanted = (condition, receiver, snr_db, constellation)
     names = ("condition", "receiver", "snr_db", "constellation")
     of = (row for row in found if tuple(row.get(name) for name in names) == wanted)

@@ -81,7 +81,14 @@ def select(
     bits_per_symbol: int | None = None,
     k_bin: str | None = None,
 ) -> list[Row]:
-    """The rows of one curve over SNR, in rising order."""
+    """The rows of one curve over SNR, in rising order.
+
+    Args:
+        found: rows of an evaluation.
+        receiver, metric: what the curve is of.
+        bits_per_symbol: of its constellation; None for all together.
+        k_bin: its K bin; None for all together.
+    """
     wanted = (receiver, metric, bits_per_symbol, k_bin)
     names = ("receiver", "metric", "bits_per_symbol", "k_bin")
     of = [row for row in found if tuple(row[name] for name in names) == wanted]

@@ -74,7 +74,14 @@ def draw_curve(
 def draw_receivers(
     axes: Any, curves: dict[str, list[Row]], *, factor: float = 1.0, positive: bool = False
 ) -> None:
-    """:func:`draw_curve` of several receivers by their names in rows; empty ones are left out."""
+    """:func:`draw_curve` of several receivers by their names in rows; empty ones are left out.
+
+    Args:
+        axes: of matplotlib.
+        curves: rows of each receiver.
+        factor: of all values.
+        positive: leave out what is not above zero, as on an axis of logarithms.
+    """
     for name, curve in curves.items():
         if curve:
             look = LOOKS[name]
@@ -101,7 +108,8 @@ def new_figure(width: float, height: float) -> Any:
 
 
 def finish(figure: Any, path: str | os.PathLike, *, note: str = "", n_columns: int = 7) -> None:
-    """One legend for all panels below them, a note, and the PNG in one step."""
+    """One legend for all panels below them, in at most ``n_columns``, a note, and the figure as the
+    PNG at ``path`` in one step."""
     height = figure.get_figheight()
     handles: dict[str, Any] = {}
     for axes in figure.axes:

@@ -85,6 +85,7 @@ def ray_gains(
 
 
 def block_gains(key: jax.Array, profile: Profile, *, n_sinusoids: int = 1) -> jax.Array:
-    """Gains of a channel that stands still, complex64[batch, n_rays]: block fading."""
+    """Gains of a channel that stands still, complex64[batch, n_rays]: block fading. ``n_sinusoids``
+    waves make a scattered ray; one is Gaussian already."""
     still = jnp.zeros(profile.k_linear.shape, jnp.float32)
     return ray_gains(key, profile, still, still, jnp.zeros(1), n_sinusoids=n_sinusoids)[:, 0]

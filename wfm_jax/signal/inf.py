@@ -145,6 +145,7 @@ class InfHall:
 
     @property
     def limits(self) -> large_scale.Limits:
+        """How far the draws may go."""
         return large_scale.Limits(self.n_rays, self.ray_spacing, self.highest_k_db, self.clip_std)
 
     @property
@@ -179,6 +180,7 @@ class InfHall:
 
     @property
     def height_difference_m(self) -> float:
+        """Of base station and user."""
         return self.base_station_height_m - self.user_height_m
 
     def draw(self, *, key: jax.Array, batch_size: int) -> Propagation:

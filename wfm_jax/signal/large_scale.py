@@ -133,19 +133,39 @@ class Hall(Protocol):
     """What links of a hall are drawn from: the fields of ``InfHall`` and ``MeasuredFactory``."""
 
     @property
-    def distance_range_m(self) -> tuple[float, float]: ...
+    def distance_range_m(self) -> tuple[float, float]:
+        """Two-dimensional distance of a link, uniform."""
+        ...
+
     @property
-    def height_difference_m(self) -> float: ...
+    def height_difference_m(self) -> float:
+        """Of the two antennas."""
+        ...
+
     @property
-    def speed_range_m_s(self) -> tuple[float, float]: ...
+    def speed_range_m_s(self) -> tuple[float, float]:
+        """Speed of the user, uniform."""
+        ...
+
     @property
-    def carrier_hz(self) -> float: ...
+    def carrier_hz(self) -> float:
+        """Carrier frequency."""
+        ...
+
     @property
-    def with_los(self) -> LargeScale: ...
+    def with_los(self) -> LargeScale:
+        """Statistics of the links with a line of sight."""
+        ...
+
     @property
-    def without_los(self) -> LargeScale: ...
+    def without_los(self) -> LargeScale:
+        """Statistics of the others."""
+        ...
+
     @property
-    def limits(self) -> Limits: ...
+    def limits(self) -> Limits:
+        """How far the draws may go."""
+        ...
 
 
 def draw_links(

@@ -120,6 +120,7 @@ class LinkConfig:
 
     @property
     def sample_s(self) -> float:
+        """Duration of a sample."""
         return 1.0 / self.sample_rate_hz
 
     @property
@@ -165,6 +166,7 @@ class LinkConfig:
 
     @property
     def max_bits_per_symbol(self) -> int:
+        """Bits per symbol of the largest constellation."""
         return max(self.bits_per_symbol)
 
     @functools.cached_property
@@ -190,7 +192,8 @@ class Draw(NamedTuple):
 
     ``modulation`` int32 indexes ``LinkConfig.bits_per_symbol``; ``snr_db`` is nominal:
     n0 = 10^(-snr_db/10) for a channel of unit mean power; ``timing_offset`` is in samples;
-    ``carrier_offset_hz`` is None where the oscillator is on frequency.
+    ``carrier_offset_hz`` is None where the oscillator is on frequency; ``propagation`` is what the
+    scenario drew: profile, speed, line of sight.
     """
 
     modulation: jax.Array
@@ -375,6 +378,11 @@ def spectrogram_starts(n_samples: int, fft_size: int) -> np.ndarray:
 
 def spectrogram(iq: jax.Array, fft_size: int, n_subcarriers: int) -> jax.Array:
     """Log power in dB of Hann-windowed FFTs of ``fft_size`` samples, 3/4 of a window apart.
+
+    Args:
+        iq: complex64[batch, n_samples].
+        fft_size: length of a window.
+        n_subcarriers: bins to keep.
 
     Returns:
         float32[batch, n_windows, n_subcarriers], the bins around the middle in rising order of

@@ -76,6 +76,7 @@ class MeasuredFactory:
 
     @property
     def limits(self) -> large_scale.Limits:
+        """How far the draws may go."""
         return large_scale.Limits(self.n_rays, self.ray_spacing, self.highest_k_db, self.clip_std)
 
     @property
@@ -117,6 +118,7 @@ class MeasuredFactory:
 
     @property
     def height_difference_m(self) -> float:
+        """Of access point and user."""
         return self.access_point_height_m - self.user_height_m
 
     def draw(self, *, key: jax.Array, batch_size: int) -> Propagation:

@@ -34,7 +34,7 @@ class MixedDemap(NamedTuple):
 
 
 def bits_per_symbol_of(modulation: jax.Array, orders: tuple[int, ...]) -> jax.Array:
-    """int32 bits per symbol of each modulation index."""
+    """Bits per symbol of each modulation index, int32 of the shape of ``modulation``."""
     return jnp.asarray(orders, jnp.int32)[modulation]
 
 
@@ -114,7 +114,9 @@ def log_evidence(y: jax.Array, n0: jax.Array, orders: tuple[int, ...]) -> jax.Ar
 
 
 def evidence_of_orders(y: jax.Array, n0: jax.Array, orders: tuple[int, ...]) -> list[jax.Array]:
-    """:func:`log_evidence` as one array for each modulation.
+    """:func:`log_evidence` as one array for each modulation, float32[...] of the shape of ``y``.
+
+    Arguments as of :func:`log_evidence`.
 
     Sums over symbols are best taken before the modulations are put side by side: a compiler for
     CPUs makes of it all a loop over single elements, five times slower.

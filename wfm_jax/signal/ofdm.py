@@ -15,7 +15,7 @@ from wfm_jax.signal.checks import check_array
 def pilot_mask(
     n_symbols: int, n_subcarriers: int, pilot_symbols: tuple[int, ...], spacing: int
 ) -> np.ndarray:
-    """bool[n_symbols, n_subcarriers]: a comb of the given spacing on the pilot symbols."""
+    """bool[n_symbols, n_subcarriers]: a comb of the given spacing on the ``pilot_symbols``."""
     mask = np.zeros((n_symbols, n_subcarriers), bool)
     mask[np.asarray(pilot_symbols), ::spacing] = True
     return mask
@@ -118,7 +118,8 @@ def to_grid(
 
 
 def tap_response(taps: jax.Array, n_subcarriers: int, fft_size: int | None = None) -> jax.Array:
-    """Sample-spaced taps complex64[..., n_taps] to h on the grid complex64[..., n_subcarriers]."""
+    """Sample-spaced taps complex64[..., n_taps] to h on the grid complex64[..., n_subcarriers];
+    ``fft_size`` is ``n_subcarriers`` if None."""
     check_array("taps", taps, "n_taps", batched=True)
     turns = subcarrier_frequencies_hz(n_subcarriers, 1.0 / (fft_size or n_subcarriers))
     steering = np.exp(-2j * np.pi * np.outer(np.arange(taps.shape[-1]), turns))

@@ -84,6 +84,9 @@ def exponential(decay_s: jax.Array, k_linear: jax.Array, n_rays: int, spacing_s:
         k_linear: float32[...], LOS over all scattered power.
         n_rays: rays of each profile.
         spacing_s: their distance.
+
+    Raises:
+        ValueError: fewer than one ray.
     """
     if n_rays < 1:
         raise ValueError(f"n_rays must be at least 1, got {n_rays}")

@@ -73,7 +73,13 @@ def moving(
 ) -> Propagation:
     """Adds motion to profiles [batch]: uniform speed, uniform angle of arrival of the LOS ray.
 
-    ``los`` defaults to whether there is a part that does not fade.
+    Args:
+        profile: of each link.
+        key: typed PRNG key.
+        speed_range_m_s: of the receiver.
+        carrier_hz: carrier frequency, of which the Doppler shift is a share.
+        los: bool[batch]; by default, whether there is a part that does not fade.
+        path_loss_db: float32[batch] or a number; only carried along.
     """
     key_speed, key_arrival = jax.random.split(key)
     shape = profile.k_linear.shape
@@ -99,6 +105,15 @@ def received_snr_db(
     Example:
         ``draw._replace(snr_db=received_snr_db(draw.propagation.path_loss_db, ...))`` before
         ``link.transmit``.
+
+    Args:
+        path_loss_db: float32[batch].
+        transmit_power_dbm: of the sender.
+        bandwidth_hz: of the noise.
+        noise_figure_db: of the receiver.
+
+    Returns:
+        float32[batch], in dB.
     """
     noise_dbm = -174.0 + 10.0 * jnp.log10(bandwidth_hz) + noise_figure_db
     return transmit_power_dbm - path_loss_db - noise_dbm
@@ -111,8 +126,8 @@ def check_range(
     at_least: float = -math.inf,
     above: float = -math.inf,
 ) -> None:
-    """Raises ValueError that names the argument unless ``bounds`` is (low, high), low <= high,
-    both finite."""
+    """Raises ValueError that gives the argument's ``name`` unless ``bounds`` is (low, high), low <=
+    high, both finite, ``at_least`` the one number and ``above`` the other."""
     low, high = bounds
     if not -math.inf < low <= high < math.inf:
         raise ValueError(f"{name} must be finite (low, high) with low <= high, got {low, high}")

@@ -53,6 +53,11 @@ def align_timing(config: link.LinkConfig, grid: jax.Array, csi: jax.Array) -> Al
 
     The slope is unambiguous for mean delays within half of
     ``fft_size / pilot_spacing`` samples around the middle of the timing range.
+
+    Args:
+        config: the link.
+        grid: complex64[batch, n_symbols, n_subcarriers], as received.
+        csi: complex64[batch, n_pilot_symbols, n_pilots_each], LS at the pilots.
     """
     k = np.arange(config.n_subcarriers)
     middle = config.n_filter + (config.max_timing_offset + 1) / 2.0
@@ -264,7 +269,8 @@ def demap(
 
 
 def check_covariance(config: link.LinkConfig, covariance: jax.Array, batch: int) -> None:
-    """ValueError unless there is one covariance over the subcarriers, or one a frame."""
+    """ValueError unless there is one covariance over the subcarriers, or one for each frame of the
+    ``batch``."""
     n = config.n_subcarriers
     if covariance.shape not in ((n, n), (batch, n, n)):
         raise ValueError(

@@ -38,7 +38,7 @@ _KINDS = {kind.__name__: kind for kind in (FactoryHall, InfHall, MeasuredFactory
 
 
 def to_dict(scenario: Scenario) -> dict[str, Any]:
-    """A scenario's kind and fields as JSON values."""
+    """A scenario's kind and fields as JSON values. Raises ValueError for a kind of another's."""
     if type(scenario) not in _KINDS.values():
         raise ValueError(f"only {', '.join(_KINDS)} can be stored, got {type(scenario).__name__}")
     return {"kind": type(scenario).__name__, **dataclasses.asdict(scenario)}  # type: ignore

@@ -53,10 +53,12 @@ class Cohort(NamedTuple):
 
     @property
     def width(self) -> int:
+        """Configurations side by side, padding included."""
         return self.students.step.shape[0]
 
     @property
     def finished(self) -> bool:
+        """Whether all of them are behind their last stage."""
         return all(
             at == len(c.stages) for at, c in zip(self.position, self.configurations, strict=True)
         )
@@ -79,6 +81,9 @@ def gather(
         choices: what the configurations' group asks for.
         stats: of data, where ``choices`` need them.
         devices: to spread the configurations over; the first one if None.
+
+    Raises:
+        ValueError: more configurations than ``width``.
     """
     if not 0 < len(configurations) <= width:
         raise ValueError(f"a cohort of width {width} cannot hold {len(configurations)}")

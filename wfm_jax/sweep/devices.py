@@ -42,6 +42,7 @@ class Devices(NamedTuple):
 
     @property
     def n(self) -> int:
+        """How many there are."""
         return self.mesh.size
 
     def spread(self, tree: Any) -> Any:

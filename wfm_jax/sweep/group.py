@@ -103,7 +103,7 @@ class Group:
         stream: jax.Array,
         first_step: jax.Array,
     ) -> Student:
-        """A chunk of steps of all students, in place; see :meth:`Trainer.chunk`."""
+        """A chunk of steps of all students, in place; arguments as of :meth:`Trainer.chunk`."""
         program = self.programs.of(students.step.shape[0])
         return program.compiled(students, recipes, teacher_params, stream, first_step)
 

@@ -18,6 +18,9 @@ REBUILDING = (("P", "S", "L"), ("P", "S"), ("L",))
 def parse(pipeline: str) -> tuple[str, ...]:
     """Stages of a pipeline, first to last.
 
+    >>> parse("Q-P-KD")
+    ('Q', 'P', 'KD')
+
     Raises:
         ValueError: a stage that is none of P, Q, KD, FT, S, L; an S that is neither in P-S at the
             start nor at the end behind a P; an L that is neither first nor behind such a P-S.
@@ -55,7 +58,11 @@ def text(stages: tuple[str, ...]) -> str:
 
 
 def orders(stages: tuple[str, ...] = ("P", "Q", "KD")) -> tuple[str, ...]:
-    """Every sequence of the stages without repetition: sixteen for P, Q and KD."""
+    """Every sequence of the stages without repetition: sixteen for P, Q and KD.
+
+    >>> orders(("P", "Q"))
+    ('none', 'P', 'Q', 'P-Q', 'Q-P')
+    """
     return tuple(
         text(sequence)
         for length in range(len(stages) + 1)

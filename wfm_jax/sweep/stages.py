@@ -87,10 +87,16 @@ def act(
     *,
     choices: Choices,
 ) -> Student:
-    """Takes each configuration's action, int32[n] of :class:`Action`, in one compiled program.
+    """Takes each configuration's action in one compiled program.
 
-    One configuration after the other, so that only the branch that is asked for runs. ``stats`` are
-    shared by all.
+    One configuration after the other, so that only the branch that is asked for runs.
+
+    Args:
+        students: stacked.
+        settings: stacked, of P and Q.
+        actions: int32[n] of :class:`Action`.
+        stats: shared by all.
+        choices: of the group.
     """
 
     def one(entry: tuple[Student, Settings, jax.Array]) -> Student:

@@ -44,6 +44,7 @@ class Arm(NamedTuple):
 
     @property
     def words(self) -> str:
+        """The arm as a table calls it."""
         start = "what is left of the teacher" if self.init == "teacher" else "random weights"
         return f"{self.steps} steps from {start}, alpha {self.alpha:g}, T {self.temperature:g}"
 
@@ -85,7 +86,8 @@ class StudentSizes:
         return list(found.values())
 
     def configuration(self, pipeline: str, arm: Arm, sparsity: float, seed: int) -> Configuration:
-        """One of them."""
+        """That of a ``pipeline`` and an arm, at a ``sparsity`` of heads and neurons, of a
+        ``seed``."""
         return Configuration(
             pipeline,
             sparsity=sparsity,

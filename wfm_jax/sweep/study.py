@@ -235,7 +235,14 @@ def read_out(
     lines: Sequence[Line],
     console: Console,
 ) -> None:
-    """Prints the teacher's yardstick, the table, the contrasts and the closing paragraph."""
+    """Prints the teacher's yardstick, the table, the contrasts and the closing paragraph.
+
+    Args:
+        stored: rows of the run.
+        found: its contrasts.
+        lines: of the yardstick.
+        console: where to.
+    """
     print_yardstick(lines, console)
     console.print()
     print_table(stored, console)

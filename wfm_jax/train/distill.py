@@ -183,6 +183,12 @@ def in_use(
 ) -> Callable[..., Answer]:
     """A forward pass with the recipe's ``act_bits`` in force, where activations are quantized.
 
+    Args:
+        config: the student's architecture.
+        forward: its forward pass.
+        recipe: the configuration's.
+        quantize_activations: whether any configuration of the program asks for it; static.
+
     Raises:
         ValueError: activations to quantize without ``recipe.act_bits``.
     """

@@ -38,6 +38,7 @@ class HiddenWeights(NamedTuple):
     attention: ArrayLike
 
     def total(self, losses: HiddenLosses) -> jax.Array:
+        """The weighted sum of the losses, a float32 scalar."""
         return jnp.sum(jnp.stack([getattr(self, part) * loss for part, loss in losses.items()]))
 
 

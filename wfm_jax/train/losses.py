@@ -28,6 +28,7 @@ class TaskWeights:
     link: float = 1.0
 
     def total(self, losses: "TaskLosses") -> jax.Array:
+        """The weighted sum of the losses, a float32 scalar."""
         return jnp.sum(jnp.stack([getattr(self, name) * loss for name, loss in losses.items()]))
 
 

@@ -40,8 +40,11 @@ def masked_loss(
     view_dropout: float,
     carrier_offset_fraction: float,
 ) -> LossOf:
-    """The loss of a batch drawn from a key: the mean of the views' losses; arguments as of
-    :func:`wfm_jax.model.sample_batch` and :func:`wfm_jax.model.reconstruction.mask_tokens`."""
+    """The loss of a batch drawn from a key: the mean of the views' losses.
+
+    Arguments as of :func:`wfm_jax.model.sample_batch` and
+    :func:`wfm_jax.model.reconstruction.mask_tokens`.
+    """
 
     def loss_of(params: Any, key: jax.Array) -> tuple[jax.Array, Losses]:
         key_batch, key_mask = jax.random.split(key)

@@ -34,9 +34,15 @@ class Teacher(NamedTuple):
 def save_teacher(
     path: str | os.PathLike, config: ModelConfig, params: Any, training: Mapping[str, Any]
 ) -> None:
-    """Saves a model with its architecture; ``training``, of JSON values, says how it came about.
+    """Saves a model with its architecture.
 
     A path that ends in ``.safetensors`` is written as one file, any other as a checkpoint folder.
+
+    Args:
+        path: where to.
+        config: the architecture.
+        params: its parameters.
+        training: of JSON values, says how it came about.
     """
     fields = to_dict(config)
     if _is_file(path):

@@ -30,7 +30,11 @@ def over(strategy: Strategy, one: Callable[[Any], Result], stacked: Any) -> Resu
 
 
 def at_once(strategy: Strategy, width: int) -> int:
-    """Configurations of ``width`` whose temporaries are there at once."""
+    """Configurations of ``width`` whose temporaries are there at once.
+
+    Raises:
+        ValueError: a strategy that is none.
+    """
     if strategy == "map":
         return 1
     if strategy == "vmap":

@@ -27,9 +27,15 @@ _N_NODES = 256  # of Gauss-Legendre in Craig's integrals: 1e-12 relative accurac
 def ber_awgn(bits_per_symbol: int, ebn0_db: np.ndarray | float) -> np.ndarray:
     """Bit error rate in white noise: exact for Gray-mapped square QAM and hard decisions.
 
+    >>> f"{ber_awgn(2, 9.6):.1e}"  # QPSK
+    '9.7e-06'
+
     Args:
         bits_per_symbol: m of the 2^m-QAM.
         ebn0_db: Eb/N0; the symbol SNR is m times as large.
+
+    Returns:
+        float64 of the shape of ``ebn0_db``.
 
     Raises:
         ValueError: unsupported ``bits_per_symbol``, or ``ebn0_db`` is NaN.
@@ -44,10 +50,16 @@ def ber_rician(
 ) -> np.ndarray:
     """Bit error rate in flat Rician fading, the channel known to the receiver.
 
+    >>> f"{ber_rician(4, 15.0, k_db=7.0):.2e}", f"{ber_rician(4, 15.0, k_db=np.inf):.2e}"
+    ('1.68e-03', '1.84e-07')
+
     Args:
         bits_per_symbol: m of the 2^m-QAM.
         ebn0_db: mean Eb/N0.
         k_db: LOS power over all scattered power.
+
+    Returns:
+        float64 of the shape that ``ebn0_db`` and ``k_db`` broadcast to.
 
     Raises:
         ValueError: unsupported ``bits_per_symbol``, or another argument is NaN.
@@ -63,6 +75,9 @@ def ber_rayleigh(bits_per_symbol: int, ebn0_db: np.ndarray | float) -> np.ndarra
     Args:
         bits_per_symbol: m of the 2^m-QAM.
         ebn0_db: mean Eb/N0.
+
+    Returns:
+        float64 of the shape of ``ebn0_db``.
 
     Raises:
         ValueError: unsupported ``bits_per_symbol``, or ``ebn0_db`` is NaN.
@@ -83,6 +98,9 @@ def ser_awgn(bits_per_symbol: int, ebn0_db: np.ndarray | float) -> np.ndarray:
         bits_per_symbol: m of the 2^m-QAM.
         ebn0_db: Eb/N0.
 
+    Returns:
+        float64 of the shape of ``ebn0_db``.
+
     Raises:
         ValueError: unsupported ``bits_per_symbol``, or ``ebn0_db`` is NaN.
     """
@@ -99,10 +117,16 @@ def ser_rician(
 
     Q^2 has Craig's form over a quarter circle (Simon and Divsalar, 1998).
 
+    >>> f"{ser_rician(4, 15.0, k_db=-np.inf):.4f}", f"{ser_rayleigh(4, 15.0):.4f}"
+    ('0.0481', '0.0481')
+
     Args:
         bits_per_symbol: m of the 2^m-QAM.
         ebn0_db: mean Eb/N0.
         k_db: LOS power over all scattered power.
+
+    Returns:
+        float64 of the shape that ``ebn0_db`` and ``k_db`` broadcast to.
 
     Raises:
         ValueError: unsupported ``bits_per_symbol``, or another argument is NaN.
@@ -123,6 +147,9 @@ def ser_rayleigh(bits_per_symbol: int, ebn0_db: np.ndarray | float) -> np.ndarra
     Args:
         bits_per_symbol: m of the 2^m-QAM.
         ebn0_db: mean Eb/N0.
+
+    Returns:
+        float64 of the shape of ``ebn0_db``.
 
     Raises:
         ValueError: unsupported ``bits_per_symbol``, or ``ebn0_db`` is NaN.

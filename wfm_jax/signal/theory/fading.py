@@ -32,6 +32,9 @@ def envelope_cdf(r: np.ndarray | float, k_db: np.ndarray | float) -> np.ndarray:
         r: envelope, linear.
         k_db: LOS power over all scattered power.
 
+    Returns:
+        float64 of the shape that the arguments broadcast to.
+
     Raises:
         ValueError: an argument is NaN.
     """
@@ -49,6 +52,9 @@ def rician_power_variance(k_db: np.ndarray | float) -> np.ndarray:
 
     Args:
         k_db: LOS power over all scattered power.
+
+    Returns:
+        float64 of the shape of ``k_db``.
 
     Raises:
         ValueError: ``k_db`` is NaN.
