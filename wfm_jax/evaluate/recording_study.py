@@ -1,126 +1,116 @@
-"""A model on segments of a recording: what it says of each, and scores where there are labels.
+"""A recording from its samples to rows: cut, answered and, where it has labels, scored."""
 
-Samples are what a recording has, so the model reads its ``iq`` view. Where segments begin at
-symbols of the link, the other views follow from them by a receiver's Fourier transform, and the
-model may be given these too.
-"""
+import dataclasses
+import hashlib
+from typing import Any, Literal, NamedTuple
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
-
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from wfm_jax.evaluate import link_state
-from wfm_jax.evaluate.chunks import in_blocks
-from wfm_jax.evaluate.intervals import interval, resample_weights
-from wfm_jax.evaluate.metrics import ratio
-from wfm_jax.evaluate.over_snr import METRICS, few_frames
-from wfm_jax.evaluate.recording_segments import Segments
-from wfm_jax.evaluate.scores import FrameScores
-from wfm_jax.evaluate.view_removal import check_subset, prior_scores, score_views
-from wfm_jax.model import ModelConfig, build, prepare
+from wfm_jax.evaluate.recording_answers import Answers, answer_segments, score_segments
+from wfm_jax.evaluate.recording_scores import score_rows
+from wfm_jax.evaluate.recording_segments import Cutting, Segments, Where, cut_recording
+from wfm_jax.model import ModelConfig
 from wfm_jax.model.config import VIEWS
-from wfm_jax.results.recorded_frames import Labels
+from wfm_jax.results.recorded_frames import (
+    Labels,
+    frame_annotations,
+    full_scale_of,
+    link_of,
+    read_labels,
+)
 from wfm_jax.results.rows import Row
-from wfm_jax.signal import link
+from wfm_jax.results.sigmf_file import Recording
 from wfm_jax.signal.segments import mean_power
 
-TASKS = {
-    "modulation": "amc_accuracy",
-    "bits": "gmi_fraction",
-    "channel": "nmse_db",
-    "snr": "snr_mae_db",
-    "k": "k_mae_db",
-    "los": "los_accuracy",
-    "delay_spread": "delay_spread_mae_ns",
-}
-"""Tasks and what of :data:`wfm_jax.evaluate.over_snr.METRICS` tells them."""
-
-RESAMPLES_SEED = 0
+Views = Literal["iq", "all"]
 
 
-class Answers(NamedTuple):
-    """What a model says of segments whose modulation it is not told.
+@dataclasses.dataclass(frozen=True)
+class RecordingStudy:
+    """What is asked of a recording.
 
     Attributes:
-        modulation: float32[n, n_modulations], probabilities.
-        k_db, snr_db: float32[n].
-        los: float32[n], probability of a line of sight.
-        delay_spread_s: float32[n].
+        where, hop_samples, gate_db, most: of :class:`Cutting`; ``where`` of None is at the frames
+            that the recording has annotated, or else by hops.
+        views: ``iq``, the samples alone; ``all``, the views made of them too; None: both where
+            segments begin at symbols of the link, else ``iq``.
     """
 
-    modulation: Any
-    k_db: Any
-    snr_db: Any
-    los: Any
-    delay_spread_s: Any
+    where: Where | None = None
+    hop_samples: int | None = None
+    gate_db: float | None = None
+    most: int = 1000
+    views: Views | None = None
 
 
-def answer_segments(
-    config: ModelConfig, params: Any, iq: np.ndarray, subsets: Sequence[tuple[str, ...]]
-) -> list[Answers]:
-    """Answers to segments, one for each subset of views.
+class Heard(NamedTuple):
+    """What came of a recording.
 
-    Args:
-        config: the model; its link is that of the segments.
-        params: its parameters.
-        iq: complex64[n, n_samples], in any unit.
-        subsets: views that are given; all are made of the samples.
-
-    Returns:
-        NumPy answers, in the order of ``subsets``.
+    Attributes:
+        segments: rows of ``results.recording_rows.SEGMENT_COLUMNS``.
+        scores: rows of ``results.recording_rows.SCORE_COLUMNS``; none without labels.
+        samples: complex64, what was read, at the link's rate.
+        rate_hz: that rate.
+        notes: lines for people: what may be wrong with the recording.
     """
-    apply = build(config, jax.random.key(0))[0]
 
-    @jax.jit
-    def program(params: Any, iq: jax.Array, present: jax.Array) -> Answers:
-        shown = dict.fromkeys(link.Frame._fields) | link.views(config.link, iq)
-        blind = jnp.full(iq.shape[:1], config.n_modulations, jnp.int32)
-        out = apply(params, prepare(config, link.Frame(**shown), blind, present)[0])
-        return Answers(
-            jax.nn.softmax(out.modulation),
-            out.k_db,
-            out.snr_db,
-            jax.nn.sigmoid(out.los),
-            out.delay_spread_s,
-        )
-
-    return [
-        in_blocks(lambda *block: program(params, *block), iq, _present(config, subset, iq.shape[0]))
-        for subset in subsets
-    ]
+    segments: list[Row]
+    scores: list[Row]
+    samples: np.ndarray
+    rate_hz: float
+    notes: tuple[str, ...]
 
 
-def score_segments(
+def hear(
+    study: RecordingStudy,
+    recording: Recording,
     config: ModelConfig,
     params: Any,
-    iq: np.ndarray,
-    labels: Labels,
-    subsets: Sequence[tuple[str, ...]],
-) -> list[FrameScores]:
-    """Scores of segments that are labelled frames; arguments of :func:`answer_segments`.
+    *,
+    teacher_hash: str,
+) -> Heard:
+    """Runs a model on a recording.
 
-    ``iq`` is in the unit of the labels; bits and channel are told with the modulation known.
+    Args:
+        study: what to do.
+        recording: the recording; frames of a link that it names are read as that link's.
+        config: the model.
+        params: its parameters.
+        teacher_hash: names the model's weights in the rows.
+
+    Raises:
+        ValueError: as ``cut_recording`` and ``read_labels`` do, or frames of other constellations
+            than the model's.
     """
-    apply = build(config, jax.random.key(0))[0]
-
-    @jax.jit
-    def program(params: Any, iq: jax.Array, labels: Labels, present: jax.Array) -> FrameScores:
-        frame = link.Frame(**link.views(config.link, iq), **labels._asdict())
-        return score_views(config, apply, params, frame, present)
-
-    found = []
-    for subset in subsets:
-        present = _present(config, subset, iq.shape[0])
-        found.append(in_blocks(lambda *block: program(params, *block), iq, labels, present))
-    return found
+    config = dataclasses.replace(config, link=_link(recording, config))
+    framed = bool(recording.fields.get("wfm:link") and frame_annotations(recording))
+    where = study.where or ("annotations" if framed else "hop")
+    cutting = Cutting(where, study.hop_samples, study.gate_db, study.most)
+    segments = cut_recording(recording, config.link, cutting)
+    labels = None
+    if framed and where == "annotations":
+        labels = _labels(config, recording, segments)
+    subsets = _subsets(study, config, synchronous=labels is not None or where == "prefix")
+    digest = hashlib.sha256(segments.iq.tobytes()).hexdigest()[:16]
+    named = {"recording": digest, "teacher_hash": teacher_hash}
+    found, scores = [], []
+    for subset, said in zip(
+        subsets, answer_segments(config, params, segments.iq, subsets), strict=True
+    ):
+        rows = segment_rows(config, "+".join(subset), segments, said, labels)
+        found += [row | named for row in rows]
+    if labels is not None:
+        iq = segments.iq * np.float32(full_scale_of(recording))
+        scored = score_segments(config, params, iq, labels, subsets)
+        for subset, values in zip(subsets, scored, strict=True):
+            rows = score_rows("+".join(subset), values, labels, config.n_modulations)
+            scores += [row | named for row in rows]
+    return Heard(found, scores, segments.samples, config.link.sample_rate_hz, segments.notes)
 
 
 def segment_rows(
     config: ModelConfig,
-    subset: tuple[str, ...],
+    views: str,
     segments: Segments,
     answers: Answers,
     labels: Labels | None,
@@ -131,7 +121,7 @@ def segment_rows(
     power = mean_power(segments.iq)
     rows: list[Row] = [
         {
-            "views": "+".join(subset),
+            "views": views,
             "segment": i,
             "start_s": segments.start[i] * config.link.sample_s,
             "power_dbfs": 10.0 * np.log10(power[i]),
@@ -158,59 +148,28 @@ def segment_rows(
     return rows
 
 
-def score_rows(
-    config: ModelConfig, subset: tuple[str, ...], scores: FrameScores, labels: Labels
-) -> list[Row]:
-    """Rows of ``results.recording_rows.SCORE_COLUMNS`` without the hashes, a task a row.
-
-    Frames of a recording are a simple random sample, of one stratum.
-    """
-    state = link_state.Labels(*(getattr(labels, name) for name in link_state.Labels._fields))
-    like = FrameScores(*(np.asarray(values)[None] for values in scores))
-    guesses = prior_scores(like, [state], config.n_modulations)
-    guess = FrameScores(*(np.asarray(values)[0] for values in guesses))
-    n_frames = labels.n0.size
-    weights = resample_weights(np.zeros(n_frames, int), seed=RESAMPLES_SEED)
-    rows: list[Row] = []
-    for task, metric in TASKS.items():
-        value, low, high = _with_ends(metric, scores, weights)
-        rows.append(
-            {
-                "views": "+".join(subset),
-                "task": task,
-                "metric": metric,
-                "score": value,
-                "score_low": low,
-                "score_high": high,
-                "guess": _values(metric, guess, weights[:1])[0],
-                "frames": n_frames,
-            }
+def _link(recording: Recording, config: ModelConfig):
+    """The recording's link, or the model's. Raises ValueError where the model cannot read it."""
+    found = link_of(recording) or config.link
+    if found.bits_per_symbol != config.link.bits_per_symbol:
+        raise ValueError(
+            f"{recording.path}: wfm:link: its frames have {found.bits_per_symbol} bits a symbol, "
+            f"the model tells {config.link.bits_per_symbol} apart"
         )
-    return rows
+    return found
 
 
-def _values(name: str, scores: FrameScores, weights: np.ndarray) -> np.ndarray:
-    """A metric, float64[n_resamples]."""
-    metric = METRICS[name]
-    above = np.asarray(getattr(scores, metric.above), np.float64)
-    below = np.ones_like(above) if metric.below is None else getattr(scores, metric.below)
-    values = metric.scale * ratio(weights @ above, weights @ np.asarray(below, np.float64))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return 10.0 * np.log10(values) if metric.decibel else values
+def _labels(config: ModelConfig, recording: Recording, segments: Segments) -> Labels:
+    """The labels of segments, each in an annotated frame."""
+    annotations = frame_annotations(recording)
+    return read_labels(config.link, recording, [annotations[i] for i in segments.annotation])
 
 
-def _with_ends(name: str, scores: FrameScores, weights: np.ndarray) -> tuple[float, float, float]:
-    """A metric and its 95 % interval; no narrower than that of a share where few frames err."""
-    values = _values(name, scores, weights)
-    value, (low, high) = float(values[0]), interval(values)
-    if METRICS[name].events:
-        right = np.asarray(getattr(scores, METRICS[name].above)) > 0.0
-        least = few_frames(right, value, right.size)
-        low, high = min(low, max(value - least, 0.0)), max(high, min(value + least, 1.0))
-    return value, low, high
-
-
-def _present(config: ModelConfig, subset: tuple[str, ...], n: int) -> np.ndarray:
-    """bool[n, len(VIEWS)]."""
-    subset = check_subset(config, subset)
-    return np.broadcast_to(np.array([view in subset for view in VIEWS]), (n, len(VIEWS)))
+def _subsets(
+    study: RecordingStudy, config: ModelConfig, *, synchronous: bool
+) -> list[tuple[str, ...]]:
+    everything = tuple(view for view in VIEWS if view in config.views)
+    wanted = {"iq": [("iq",)], "all": [everything]}
+    both = [("iq",), everything] if synchronous else [("iq",)]
+    found = wanted[study.views] if study.views else both
+    return list(dict.fromkeys(found))

@@ -183,8 +183,9 @@ def from_dict(fields: dict[str, Any]) -> ModelConfig:
         return tuple(map(frozen, value)) if isinstance(value, list | tuple) else value
 
     try:
-        model = {name: frozen(value) for name, value in fields.items()}
-        return ModelConfig(**model | {"link": link_fields.from_dict(fields["link"])})
+        model: dict[str, Any] = {name: frozen(value) for name, value in fields.items()}
+        model["link"] = link_fields.from_dict(fields["link"])
+        return ModelConfig(**model)
     except (AttributeError, TypeError, KeyError) as error:
         raise ValueError(f"not a model of this version: {error}") from None
 

@@ -19,8 +19,9 @@ def from_dict(fields: dict[str, Any]) -> LinkConfig:
         ValueError: fields that this version does not know, or values that it does not allow.
     """
     try:
-        values = {name: _tuples(value) for name, value in fields.items()}
-        return LinkConfig(**values | {"scenario": scenarios.from_dict(fields["scenario"])})
+        values: dict[str, Any] = {name: _tuples(value) for name, value in fields.items()}
+        values["scenario"] = scenarios.from_dict(fields["scenario"])
+        return LinkConfig(**values)
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"not a link of this version: {error}") from None
 
