@@ -1,9 +1,9 @@
 """Frames drawn from a link and left as a SigMF recording with exact labels."""
 
 import dataclasses
-import functools
 import os
 import pathlib
+from fractions import Fraction
 
 import jax
 import numpy as np
@@ -49,30 +49,35 @@ class FrameRecording:
         return self.sample_rate_hz or self.link.sample_rate_hz
 
     @property
-    def stretch(self):
-        """The recording's rate over the link's, a fraction."""
+    def stretch(self) -> Fraction:
+        """The recording's rate over the link's."""
         return resample.rate_ratio(self.link.sample_rate_hz, self.rate_hz)
+
+
+def draw_frames(wanted: FrameRecording) -> tuple[link.Draw, link.Frame]:
+    """The frames that are recorded, and what was drawn of their links."""
+    key = jax.random.fold_in(jax.random.key(wanted.seed, impl="threefry2x32"), RECORD_STREAM)
+    return jax.device_get(jax.jit(_draw, static_argnums=(0, 1))(wanted.link, wanted.n_frames, key))
 
 
 def record_frames(wanted: FrameRecording, folder: str | os.PathLike) -> pathlib.Path:
     """Draws frames and writes them; returns the path of the metadata in ``folder``."""
     config, path = wanted.link, pathlib.Path(folder) / RECORDING
-    key = jax.random.fold_in(jax.random.key(wanted.seed, impl="threefry2x32"), RECORD_STREAM)
-    draw, frame = jax.jit(functools.partial(_draw, config, wanted.n_frames))(key)
-    samples = resample.resample(np.asarray(frame.iq).reshape(-1), wanted.stretch)
+    draw, frame = draw_frames(wanted)
+    samples = resample.resample(frame.iq.reshape(-1), wanted.stretch)
     full_scale = 1.0
     if not wanted.datatype.startswith("cf"):
         full_scale = HEADROOM * float(np.max(np.abs(samples.view(np.float32))))
+        samples = samples / np.float32(full_scale)
+    annotations = annotations_of(config, labels_of(config, frame), draw, stretch=wanted.stretch)
+    words = {"core:description": f"{wanted.n_frames} simulated OFDM frames with exact labels"}
     write_recording(
         path,
-        samples if full_scale == 1.0 else samples / np.float32(full_scale),
+        samples,
         wanted.rate_hz,
         datatype=wanted.datatype,
-        fields=global_fields(config, full_scale)
-        | {"core:description": f"{wanted.n_frames} simulated OFDM frames with exact labels"},
-        annotations=annotations_of(
-            config, labels_of(config, frame), jax.device_get(draw), stretch=wanted.stretch
-        ),
+        fields=global_fields(config, full_scale) | words,
+        annotations=annotations,
     )
     return path
 
