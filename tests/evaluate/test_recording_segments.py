@@ -114,7 +114,7 @@ def test_prefix_and_pilots_find_frames(frames):
 
 
 def test_a_clipped_recording_is_told():
-    samples = noise(2000)
+    samples = noise(20 * LINK.n_samples)
     assert cut_recording(recording(samples), LINK, Cutting("hop")).notes == ()
     clipped = (np.clip(samples.real, -1, 1) + 1j * np.clip(samples.imag, -1, 1)).astype(
         np.complex64
@@ -173,7 +173,7 @@ def test_what_makes_no_sense_is_one_line_that_names_the_file(made, cutting, mess
 
 
 def test_a_frame_of_broken_samples_cannot_be_recorded():
-    with pytest.raises(ValueError, match="no whole number of samples at 1.1e.07 Hz"):
+    with pytest.raises(ValueError, match=r"no whole number of samples at 1.1e.07 Hz"):
         FrameRecording(LINK, 2, sample_rate_hz=11e6)
     odd = dataclasses.replace(LINK, n_symbols=5)
     assert FrameRecording(odd, 2, sample_rate_hz=11e6).stretch.numerator == 11

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from tests import small
+from wfm_jax.evaluate import recording_study
 from wfm_jax.evaluate.frame_recording import FrameRecording, draw_frames, record_frames
 from wfm_jax.evaluate.intervals import half_width, resample_weights
 from wfm_jax.evaluate.metrics import weighted_mean
-from wfm_jax.evaluate.recording_answers import answer_segments
+from wfm_jax.evaluate.recording_answers import Answers, answer_segments
 from wfm_jax.evaluate.recording_segments import Cutting, cut_recording
 from wfm_jax.evaluate.recording_study import RecordingStudy, hear
 from wfm_jax.model import build, prepare, preset
@@ -18,9 +19,11 @@ from wfm_jax.results.recorded_frames import frame_annotations, read_labels
 from wfm_jax.results.recording_rows import SCORE_COLUMNS, SEGMENT_COLUMNS
 from wfm_jax.results.rows import complete_row
 from wfm_jax.results.sigmf_file import open_recording, write_recording
+from wfm_jax.signal import link_fields
 from wfm_jax.train.model_files import load_teacher
 
-LINK, N = small.LINK, 70  # more than one block of frames
+LINK = dataclasses.replace(small.LINK, bits_per_symbol=(2, 4))  # compiles in half of the time
+N = 70  # more than one block of frames
 ALL = ("grid", "csi", "spectrogram", "iq")
 WANTED = FrameRecording(LINK, N)
 
@@ -98,7 +101,7 @@ def test_scores_are_those_of_the_answers(heard):
     labels = by_views(heard, "iq", "true_snr_db")
     guess = scores["iq", "snr"]["guess"]
     assert guess == pytest.approx(np.abs(labels - np.median(labels)).mean(), rel=1e-5)
-    assert scores["iq", "modulation"]["guess"] == 0.25
+    assert scores["iq", "modulation"]["guess"] == 0.5
 
 
 def test_rows_fit_their_columns(heard):
@@ -106,17 +109,24 @@ def test_rows_fit_their_columns(heard):
     assert all(complete_row(row, SCORE_COLUMNS)["teacher_hash"] for row in heard.scores)
 
 
-def test_views_are_those_asked_for(model, recording):
-    for study, views in (
-        (RecordingStudy(views="all"), {"+".join(ALL)}),
-        (RecordingStudy(views="iq"), {"iq"}),
-        (RecordingStudy(where="hop"), {"iq"}),
-        (RecordingStudy(where="prefix"), {"iq", "+".join(ALL)}),
-    ):
-        study = dataclasses.replace(study, most=3)
-        found = hear(study, recording, *model, teacher_hash="abc")
-        assert {row["views"] for row in found.segments} == views
-        assert bool(found.scores) == (study.where is None)
+@pytest.mark.parametrize(
+    "study, views",
+    [
+        (RecordingStudy(where="hop"), ["iq"]),
+        (RecordingStudy(where="prefix"), ["iq", "+".join(ALL)]),
+        (RecordingStudy(where="hop", views="all"), ["+".join(ALL)]),
+        (RecordingStudy(where="prefix", views="iq"), ["iq"]),
+    ],
+)
+def test_views_are_those_asked_for(model, recording, monkeypatch, study, views):
+    def silent(config, params, iq, subsets):
+        n = iq.shape[0]
+        return [Answers(np.ones((n, 2)), *np.zeros((4, n))) for _ in subsets]
+
+    monkeypatch.setattr(recording_study, "answer_segments", silent)
+    found = hear(dataclasses.replace(study, most=3), recording, *model, teacher_hash="abc")
+    assert [row["views"] for row in found.segments] == [name for name in views for _ in range(3)]
+    assert found.scores == []
 
 
 def test_recordings_of_others_are_answered(model, tmp_path):
@@ -135,11 +145,11 @@ def test_recordings_of_others_are_answered(model, tmp_path):
     assert power_dbfs == pytest.approx(10.0 * np.log10(0.02 * 10 / 24), abs=0.5)
 
 
-def test_frames_of_other_constellations_are_refused(model, tmp_path):
-    other = dataclasses.replace(LINK, bits_per_symbol=(2, 4))
-    path = record_frames(FrameRecording(other, 4), tmp_path)
-    with pytest.raises(ValueError, match=r"wfm:link: its frames have \(2, 4\) bits a symbol"):
-        hear(RecordingStudy(), open_recording(path), *model, teacher_hash="abc")
+def test_frames_of_other_constellations_are_refused(model, recording):
+    other = link_fields.to_dict(dataclasses.replace(LINK, bits_per_symbol=(2, 6)))
+    foreign = recording._replace(fields={**recording.fields, "wfm:link": other})
+    with pytest.raises(ValueError, match=r"wfm:link: its frames have \(2, 6\) bits a symbol"):
+        hear(RecordingStudy(), foreign, *model, teacher_hash="abc")
 
 
 def test_the_pretrained_model_scores_alike_in_other_datatypes_and_rates(tmp_path):
@@ -158,19 +168,23 @@ def test_the_pretrained_model_scores_alike_in_other_datatypes_and_rates(tmp_path
     alone, everything = answer_segments(config, params, np.concatenate(iq), [("iq",), ALL])
     weights = resample_weights(np.zeros(n, int), seed=0)
 
-    def scores(said):
-        right = np.argmax(said.modulation, axis=1).reshape(-1, n) == labels.modulation
-        error = np.abs(said.snr_db.reshape(-1, n) - labels.snr_db)
-        return [[weighted_mean(row, weights) for row in rows] for rows in (right, error)]
+    def right(said):
+        decided = np.argmax(said.modulation, axis=1).reshape(-1, n)
+        return [weighted_mean(row == labels.modulation, weights) for row in decided]
+
+    def snr_error_db(said):
+        errors = np.abs(said.snr_db.reshape(-1, n) - labels.snr_db)
+        return [weighted_mean(row, weights) for row in errors]
 
     for said in (alone, everything):
-        for first, *others in scores(said):
-            for other in others:
-                assert abs(other[0] - first[0]) <= half_width(first)
-    accuracy, error_db = (rows[0][0] for rows in scores(everything))
-    assert accuracy > 0.7
-    assert error_db < 1.5
-    accuracy, error_db = (rows[0][0] for rows in scores(alone))
-    assert accuracy > 0.35
+        first, *others = right(said)
+        assert all(abs(other[0] - first[0]) <= half_width(first) for other in others)
+        first, *integers, faster = snr_error_db(said)
+        assert all(abs(other[0] - first[0]) <= half_width(first) for other in integers)
+        # The link fills its band to the edges, where no filter can keep it whole.
+        assert faster[0] - first[0] <= 0.6
+    assert right(everything)[0][0] > 0.7
+    assert snr_error_db(everything)[0][0] < 1.5
+    assert right(alone)[0][0] > 0.35
     spread_db = np.mean(np.abs(labels.snr_db - np.median(labels.snr_db)))
-    assert error_db == pytest.approx(spread_db, rel=0.1)
+    assert snr_error_db(alone)[0][0] == pytest.approx(spread_db, rel=0.1)

@@ -11,7 +11,7 @@ import numpy as np
 
 from wfm_jax.evaluate.chunks import in_blocks
 from wfm_jax.results.recorded_frames import frame_annotations
-from wfm_jax.results.sigmf_file import Recording
+from wfm_jax.results.sigmf_file import DATATYPES, Recording
 from wfm_jax.signal import frame_sync, resample
 from wfm_jax.signal.link import LinkConfig
 from wfm_jax.signal.segments import cut, holds_signal, mean_power, segment_starts
@@ -135,7 +135,10 @@ def check_samples(recording: Recording, samples: np.ndarray) -> list[str]:
     largest = parts.max()
     if largest == 0.0:
         raise ValueError(f"{recording.path}: all of its samples are zero")
-    share = float(np.mean(parts >= largest * (1.0 - 2.0**-7)))
+    # Integers reach one step further below zero than above.
+    dtype = np.dtype(DATATYPES[recording.datatype])
+    step = 0.0 if dtype.kind == "f" else 2.0 ** (1 - 8 * dtype.itemsize)
+    share = float(np.mean(parts >= largest - step))
     if share > CLIPPED_SHARE:
         return [f"The recording is clipped: {100 * share:.2g} % of its samples are at full scale."]
     return []

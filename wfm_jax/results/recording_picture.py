@@ -9,7 +9,7 @@ import numpy as np
 from wfm_jax.results import atomic
 from wfm_jax.results.naming import Row, numbers
 from wfm_jax.results.receiver_looks import new_figure, tidy
-from wfm_jax.results.recording_table import views_of, views_words
+from wfm_jax.results.recording_table import time_unit, views_of, views_words
 
 _COLORS = ("#E69F00", "#0072B2", "#009E73", "#CC79A7")
 _PANELS = {  # column: its label on the axis, the column of its label, limits
@@ -41,7 +41,7 @@ def recording_picture(
         path: of the PNG.
     """
     figure = new_figure(10.0, 10.0)
-    unit, factor = _time_unit(spectrogram.end_s)
+    unit, factor = time_unit(spectrogram.end_s)
     panels = figure.subplots(
         2 + len(_PANELS), 1, sharex=True, height_ratios=(2.0, 1.5, 1.0, 1.0, 1.0, 1.0)
     )
@@ -121,10 +121,3 @@ def _draw_labels(axes: Any, rows: Sequence[Row], column: str, factor: float) -> 
 def _shifts(n: int) -> np.ndarray:
     """So that what lies at one height is seen apart."""
     return np.linspace(0.2, -0.2, n) if n > 1 else np.array([0.2])
-
-
-def _time_unit(end_s: float) -> tuple[str, float]:
-    for unit, factor in (("s", 1.0), ("ms", 1e3)):
-        if factor * end_s >= 1.0:
-            return unit, factor
-    return "µs", 1e6

@@ -63,14 +63,15 @@ def print_segments(rows: Sequence[Row], console: Any) -> None:
     shown = [row for row in rows if row["views"] == views]
     labelled = any(row["true_modulation"] is not None for row in shown)
     table = _table(f"Segments, from {views_words(views)}")
-    headings = ["", "start µs", "dBFS", "modulation", "P %", "SNR dB", "K dB", "LOS %", "spread ns"]
+    unit, factor = time_unit(max(number(row, "start_s") for row in shown))
+    headings = ["", f"start {unit}", "dBFS", "QAM", "P %", "SNR dB", "K dB", "LOS %", "spread ns"]
     headings += ["| QAM", "SNR", "K", "LOS", "spread"] if labelled else []
     if any(row["coherence"] is not None for row in shown):
         headings += ["carrier Hz", "coh."]
     for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)
     for row in shown[:MOST]:
-        cells = _answers(row) + (_labels(row) if labelled else [])
+        cells = _answers(row, factor) + (_labels(row) if labelled else [])
         if row["coherence"] is not None:
             cells += [_text(number(row, "carrier_offset_hz"), ".0f"),
                       _text(number(row, "coherence"), ".2f")]  # fmt: skip
@@ -118,13 +119,21 @@ def views_words(views: str) -> str:
     return "all views" if views.count("+") == 3 else views.replace("+", " + ")
 
 
-def _answers(row: Row) -> list[str]:
+def time_unit(longest_s: float) -> tuple[str, float]:
+    """What times up to ``longest_s`` are told in: the unit, and seconds times which they are."""
+    for unit, factor in (("s", 1.0), ("ms", 1e3)):
+        if factor * longest_s >= 1.0:
+            return unit, factor
+    return "µs", 1e6
+
+
+def _answers(row: Row, factor: float) -> list[str]:
     los = number(row, "los_probability")
     return [
         str(row["segment"]),
-        f"{1e6 * number(row, 'start_s'):.1f}",
+        f"{factor * number(row, 'start_s'):.{1 if factor == 1e6 else 3}f}",
         f"{number(row, 'power_dbfs'):.1f}",
-        f"{row['modulation']}-QAM",
+        str(row["modulation"]),
         f"{100 * number(row, 'modulation_probability'):.0f}",
         f"{number(row, 'snr_db'):.1f}",
         f"{number(row, 'k_db'):.1f}" if los >= 0.5 else DASH,
