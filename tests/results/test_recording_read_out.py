@@ -91,7 +91,7 @@ def test_scores_and_what_is_a_guess():
     assert max(map(len, text.splitlines())) <= WIDTH
     assert "200 labelled frames" in text
     for views in ("iq alone", "all views"):
-        assert f"From {views} no better than the best constant: SNR, error dB; line of" in text
+        assert f"From {views} no better than the best constant: SNR, line of sight." in text
     assert "no better" not in text_of(print_scores, scores())
     assert text_of(print_scores, []) == ""
 

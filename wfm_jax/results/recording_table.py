@@ -44,9 +44,10 @@ def print_scores(rows: Sequence[Row], console: Any) -> None:
         table.add_row(words, *line, guess)
     console.print(table)
     for views in subsets:
-        if words := [_SCORES[row["task"]][0] for row in rows if _is_a_guess(row, views)]:
+        guesses = [_SCORES[row["task"]][0] for row in rows if _is_a_guess(row, views)]
+        if words := [words.partition(",")[0] for words in guesses]:
             line = (
-                f"From {views_words(views)} no better than the best constant: {'; '.join(words)}."
+                f"From {views_words(views)} no better than the best constant: {', '.join(words)}."
             )
             console.print(line, markup=False, highlight=False)
 
