@@ -23,7 +23,21 @@ def test_a_tone_is_in_its_bin(k):
     np.testing.assert_allclose(shown.max(axis=0), 10.0 * np.log10(64 / 1.5), atol=1e-3)
 
 
+@pytest.mark.parametrize("most", [37, 800])
+def test_time_runs_evenly(most):
+    """A burst is where it is in the samples, to within two columns and a window."""
+    n = 100_000
+    samples = np.full(n, 1e-3 + 0j)
+    samples[60_000:70_000] = 1.0
+    shown = waterfall(samples, 64, most)[32]
+    loud = np.flatnonzero(shown > -20.0)
+    step = n / shown.size
+    assert abs(loud[0] * step - 60_000) < 2.0 * step + 64
+    assert abs((loud[-1] + 1) * step - 70_000) < 2.0 * step + 64
+
+
 def test_its_size_is_bounded():
     assert waterfall(np.ones(100_000, complex), 64, most=50).shape == (64, 50)
+    assert waterfall(np.ones(100_000, complex), 64, most=49).shape[1] <= 49
     assert waterfall(np.ones(3, complex), 64).shape == (64, 1)
     assert waterfall(np.zeros(640, complex), 64).max() == LEAST_DB

@@ -12,11 +12,11 @@ from wfm_jax.results.receiver_looks import new_figure, tidy
 from wfm_jax.results.recording_table import time_unit, views_of, views_words
 
 _COLORS = ("#E69F00", "#0072B2", "#009E73", "#CC79A7")
-_PANELS = {  # column: its label on the axis, the column of its label, limits
-    "snr_db": ("SNR (dB)", "true_snr_db", None),
-    "k_db": ("K (dB)", "true_k_db", None),
+_PANELS = {  # column: its label on the axis, the column of its label, what the axis spans at least
+    "snr_db": ("SNR (dB)", "true_snr_db", (0.0, 30.0)),
+    "k_db": ("K (dB)", "true_k_db", (-5.0, 15.0)),
     "los_probability": ("P(LOS)", "true_los", (-0.08, 1.08)),
-    "delay_spread_ns": ("spread (ns)", "true_delay_spread_ns", None),
+    "delay_spread_ns": ("spread (ns)", "true_delay_spread_ns", (0.0, 50.0)),
 }
 
 
@@ -47,14 +47,16 @@ def recording_picture(
     )
     _draw_spectrogram(figure, panels[0], spectrogram, factor)
     _draw_modulation(panels[1], rows, factor)
-    for axes, (column, (label, truth, limits)) in zip(panels[2:], _PANELS.items(), strict=True):
+    for axes, (column, (label, truth, (low, high))) in zip(
+        panels[2:], _PANELS.items(), strict=True
+    ):
         for views, color in zip(views_of(rows), _COLORS, strict=False):
             of = [row for row in rows if row["views"] == views]
             _draw(axes, of, column, factor, color=color, label=f"from {views_words(views)}")
         _draw_labels(axes, rows, truth, factor)
         tidy(axes, "", label)
-        if limits:
-            axes.set_ylim(*limits)
+        bottom, top = axes.get_ylim()
+        axes.set_ylim(min(bottom, low), max(top, high))
     panels[-1].set_xlabel(f"time ({unit})")
     panels[0].set_xlim(0.0, factor * spectrogram.end_s)
     handles, labels = panels[2].get_legend_handles_labels()

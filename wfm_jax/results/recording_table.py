@@ -4,7 +4,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from wfm_jax.results.naming import DASH, Row, number
+import numpy as np
+
+from wfm_jax.results.naming import DASH, Row, number, numbers
 
 WIDTH = 100
 MOST = 40
@@ -17,6 +19,13 @@ _SCORES = {  # task: what people read, factor and format of its score
     "los": ("line of sight, accuracy %", 100.0, ".1f"),
     "delay_spread": ("delay spread, error ns", 1.0, ".1f"),
 }
+_SUMMARY = (  # column, factor and format
+    ("modulation_probability", 100.0, ".0f"),
+    ("snr_db", 1.0, ".1f"),
+    ("k_db", 1.0, ".1f"),
+    ("los_probability", 100.0, ".0f"),
+    ("delay_spread_ns", 1.0, ".0f"),
+)
 _NOTE = """\
 P: probability of the modulation, and of a line of sight (LOS); K – where a line of sight is
 unlikely. Behind a stroke the labels."""  # noqa: RUF001
@@ -86,23 +95,22 @@ def print_segments(rows: Sequence[Row], console: Any) -> None:
 
 
 def print_summary(rows: Sequence[Row], console: Any) -> None:
-    """Prints how often each modulation was told, and medians of what was told beside.
+    """Prints how often each modulation was told, and beside it the middle of what was told: what
+    hardly differs between segments was not read from them.
 
     Args:
         rows: columns of ``recording_rows.SEGMENT_COLUMNS``.
         console: a ``rich.console.Console``.
     """
-    table = _table("All segments")
-    headings = ("views", "QAM", "segments", "mean P %", "median SNR dB", "P(LOS) %", "spread ns")
+    table = _table("All segments: where nine of ten lie")
+    headings = ("views", "QAM", "segments", "P %", "SNR dB", "K dB", "LOS %", "spread ns")
     for i, heading in enumerate(headings):
         table.add_column(heading, justify="right" if i else "left", no_wrap=True)
     for views in views_of(rows):
         of_views = [row for row in rows if row["views"] == views]
         for points in sorted({row["modulation"] for row in of_views}):
             of = [row for row in of_views if row["modulation"] == points]
-            columns = ("modulation_probability", "snr_db", "los_probability", "delay_spread_ns")
-            sure, snr_db, los, spread = (_median(of, column) for column in columns)
-            line = (f"{100 * sure:.1f}", f"{snr_db:.1f}", f"{100 * los:.0f}", f"{spread:.0f}")
+            line = [_middle(of, column, factor, spec) for column, factor, spec in _SUMMARY]
             table.add_row(views_words(views), str(points), str(len(of)), *line)
     console.print(table)
     console.print()
@@ -163,9 +171,10 @@ def _is_a_guess(row: Row, views: str) -> bool:
     return row["views"] == views and min(ends) <= 0.0
 
 
-def _median(rows: Sequence[Row], column: str) -> float:
-    values = sorted(number(row, column) for row in rows)
-    return values[len(values) // 2]
+def _middle(rows: Sequence[Row], column: str, factor: float, spec: str) -> str:
+    """From where to where nine of ten rows lie."""
+    low, high = factor * np.quantile(numbers(rows, column), [0.05, 0.95])
+    return f"{low:z{spec}} to {high:z{spec}}"
 
 
 def _with_ends(row: Row, factor: float, spec: str) -> str:
