@@ -64,7 +64,7 @@ def record_frames(wanted: FrameRecording, folder: str | os.PathLike) -> pathlib.
     """Draws frames and writes them; returns the path of the metadata in ``folder``."""
     config, path = wanted.link, pathlib.Path(folder) / RECORDING
     draw, frame = draw_frames(wanted)
-    samples = resample.resample(frame.iq.reshape(-1), wanted.stretch)
+    samples = resample.resample(np.asarray(frame.iq).reshape(-1), wanted.stretch)
     full_scale = 1.0
     if not wanted.datatype.startswith("cf"):
         full_scale = HEADROOM * float(np.max(np.abs(samples.view(np.float32))))

@@ -116,7 +116,6 @@ def write_recording(
     *,
     datatype: str = "cf32_le",
     fields: Mapping[str, Any] | None = None,
-    capture: Mapping[str, Any] | None = None,
     annotations: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Writes data, then metadata, each in one step, with the data's checksum.
@@ -127,7 +126,6 @@ def write_recording(
         sample_rate_hz: finite and positive.
         datatype: of :data:`DATATYPES`.
         fields: more global metadata.
-        capture: metadata of the one capture.
         annotations: with ``core:sample_start``, in its order.
 
     Raises:
@@ -150,7 +148,7 @@ def write_recording(
     }
     meta = {
         "global": dict(fields or {}) | known,
-        "captures": [{"core:sample_start": 0, **(capture or {})}],
+        "captures": [{"core:sample_start": 0}],
         "annotations": [dict(annotation) for annotation in annotations],
     }
     _validate(meta, path)
