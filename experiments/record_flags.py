@@ -1,6 +1,8 @@
 """Flags of frames that are recorded."""
 
 import dataclasses
+import sys
+import warnings
 
 from absl import flags
 
@@ -10,7 +12,7 @@ from wfm_jax.signal.link import LinkConfig
 from wfm_jax.signal.scenarios import SCENARIOS
 
 _FRAMES = flags.DEFINE_integer(
-    "frames", 200, "Frames to record.", lower_bound=1, upper_bound=100_000
+    "frames", 200, "Frames to record.", lower_bound=1, upper_bound=20_000
 )
 _SEED = flags.DEFINE_integer("frame_seed", 0, "Seed of the frames.", lower_bound=0)
 _SCENARIO = flags.DEFINE_enum(
@@ -28,7 +30,11 @@ _RATE = flags.DEFINE_float(
 def wanted(link: LinkConfig) -> FrameRecording:
     """What to record; a bad value is an error that names its flag."""
     if _SCENARIO.value is not None:
-        link = dataclasses.replace(link, scenario=SCENARIOS[_SCENARIO.value])
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            link = dataclasses.replace(link, scenario=SCENARIOS[_SCENARIO.value])
+        for warning in caught:
+            print(f"warning: {' '.join(str(warning.message).split())}", file=sys.stderr)
     if _SNRS.value is not None:
         try:
             low, high = (float(text) for text in _SNRS.value)
@@ -38,7 +44,9 @@ def wanted(link: LinkConfig) -> FrameRecording:
             raise flags.ValidationError(
                 f"--frame_snr_db={','.join(_SNRS.value)}: two rising numbers are needed ({error})"
             ) from None
-        link = dataclasses.replace(link, snr_db_range=(low, high))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # said above
+            link = dataclasses.replace(link, snr_db_range=(low, high))
     try:
         return FrameRecording(link, _FRAMES.value, _SEED.value, _DATATYPE.value, _RATE.value)
     except ValueError as error:

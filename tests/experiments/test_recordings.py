@@ -173,3 +173,12 @@ def test_bad_flags_of_an_evaluation(call, plain, tmp_path, flag, parts):
 def test_bad_flags_of_a_recording(call, tmp_path, flag, parts):
     bad(call, record, flag, f"--workdir={tmp_path / 'run'}", parts=parts)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_scenario_that_is_longer_than_the_prefix_is_told(call, tmp_path):
+    arguments = ("--frame_scenario=nuremberg", "--frame_snr_db=0,9", "--frame_rate_hz=11e6")
+    code, _, error = call(record, *arguments, f"--workdir={tmp_path / 'run'}")
+    assert code == 2
+    warning, refusal = error.strip().splitlines()
+    assert warning.startswith("warning: cp_samples=8 is shorter than the channel")
+    assert "--frame_rate_hz" in refusal

@@ -166,6 +166,15 @@ def test_other_links_and_scales_are_refused(path, field, value, read, message):
         read(recording)
 
 
+def test_a_link_of_a_short_prefix_is_read_without_a_word(path):
+    meta = json.loads(path.read_text())
+    meta["global"]["wfm:link"]["cp_samples"] = 2
+    path.write_text(json.dumps(meta))
+    config = link_of(open_recording(path))
+    assert config is not None
+    assert config.cp_samples == 2
+
+
 def test_recordings_of_others_have_no_link(tmp_path):
     path = tmp_path / "other.sigmf-meta"
     write_recording(path, np.ones(10, np.complex64), 1e6, annotations=[{"core:sample_start": 0}])

@@ -27,6 +27,7 @@ wfm:channel               base64        float32 pairs, little-endian, n_symbols 
 """
 
 import base64
+import warnings
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -115,7 +116,9 @@ def link_of(recording: Recording) -> LinkConfig | None:
     if (fields := recording.fields.get("wfm:link")) is None:
         return None
     try:
-        return link_fields.from_dict(fields)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a short prefix was told when it was recorded
+            return link_fields.from_dict(fields)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{recording.path}: wfm:link: {error}") from None
 
