@@ -12,24 +12,32 @@ on two CPU cores.
   python -m experiments.evaluate --workdir=runs/evaluation
   python -m experiments.evaluate --checkpoint=runs/micro/teacher --snrs_db=5:25:5 --workdir=DIR
   python -m experiments.evaluate --classifiers=runs/baselines/baselines.jsonl --workdir=DIR
+
+With --recording, on a SigMF recording instead: what the model says of each segment and, where
+frames are labelled (`experiments.record`), scores. Leaves segments.jsonl and .parquet,
+scores.jsonl, summary.txt, recording.png.
+
+  python -m experiments.evaluate --recording=FILE.sigmf-meta --recording_cut=prefix --workdir=DIR
 """
 
 import pathlib
 
 from absl import flags
 
-from experiments import checkpoint_flag, evaluate_flags, launch
+from experiments import checkpoint_flag, evaluate_flags, launch, recorded, recording_flags
 from wfm_jax.evaluate.evaluation_files import read_out, run_in_folder
 from wfm_jax.results.manifest import Manifest, open_run
 from wfm_jax.results.progress import Bar
 from wfm_jax.sweep.study import devices, versions
 from wfm_jax.train.interrupt import StopRequest
 
-for _module in (launch, checkpoint_flag, evaluate_flags):
+for _module in (launch, checkpoint_flag, evaluate_flags, recording_flags):
     flags.adopt_module_key_flags(_module)
 
 
 def main() -> None:
+    if (recording := recording_flags.RECORDING.value) is not None:
+        return recorded.run(recording)
     teacher = checkpoint_flag.teacher()
     study, classifiers = evaluate_flags.study(teacher.config.link), evaluate_flags.classifiers()
     manifest = Manifest(

@@ -14,6 +14,10 @@ Where a receiver has to be robust: ``conditions`` (what is changed), ``condition
 ``view_information`` (what each tells, by argument), ``view_removal`` (measures), ``view_rows``
 (retention); ``robustness_files`` (both in a folder).
 
+A model on a SigMF recording: ``recording_segments`` (cuts it), ``recording_answers`` (programs),
+``recording_scores`` (against labels), ``recording_study`` (all of it), ``recording_files`` (in a
+folder); ``frame_recording`` makes recordings with exact labels.
+
 Which tensor suffers from what: ``sensitivity`` (one program for all of them), ``sensitivity_study``
 (rows; mixed precision under a budget of bytes, tested on other frames), ``sensitivity_files``.
 

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from wfm_jax.signal import scenarios
+from wfm_jax.signal import link_fields
 from wfm_jax.signal.link import LinkConfig
 
 VIEWS = ("grid", "csi", "spectrogram", "iq")
@@ -174,8 +174,7 @@ def to_dict(config: ModelConfig) -> dict[str, Any]:
     fields = dataclasses.asdict(config)
     if not config.ranks:
         del fields["ranks"]
-    fields["link"]["scenario"] = scenarios.to_dict(config.link.scenario)
-    return fields
+    return fields | {"link": link_fields.to_dict(config.link)}
 
 
 def from_dict(fields: dict[str, Any]) -> ModelConfig:
@@ -188,14 +187,9 @@ def from_dict(fields: dict[str, Any]) -> ModelConfig:
     def frozen(value: Any) -> Any:
         return tuple(map(frozen, value)) if isinstance(value, list | tuple) else value
 
-    def tuples(values: dict[str, Any]) -> dict[str, Any]:
-        return {k: frozen(v) for k, v in values.items()}
-
     try:
-        link = tuples(fields["link"])
-        link["scenario"] = scenarios.from_dict(link["scenario"])
-        model = tuples(fields)
-        model["link"] = LinkConfig(**link)
+        model: dict[str, Any] = {name: frozen(value) for name, value in fields.items()}
+        model["link"] = link_fields.from_dict(fields["link"])
         return ModelConfig(**model)
     except (AttributeError, TypeError, KeyError) as error:
         raise ValueError(f"not a model of this version: {error}") from None

@@ -15,6 +15,10 @@ white noise), ``replay`` (given impulse responses), ``scenarios`` (all of them b
 
 Frames: ``ofdm`` (grid, pilots, prefix), ``link`` (frames with all their views and labels).
 
+Recordings of real radios: ``resample`` (to the link's rate), ``segments`` (where to cut),
+``prefix_sync`` and ``frame_sync`` (timing, carrier offset, and which symbol is a frame's first),
+``waterfall`` (power over time and frequency), ``link_fields`` (a link as JSON).
+
 Receivers: ``receivers`` (LS, LMMSE, genie), ``data_aided`` (iterative, on ``soft_symbols``),
 ``classifiers`` (likelihood and cumulants). ``theory`` has the closed forms that all of it is held
 against; ``checks`` names what does not fit before it is traced.

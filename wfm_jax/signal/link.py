@@ -291,16 +291,10 @@ def transmit(config: LinkConfig, draw: Draw, *, key: jax.Array) -> Frame:
         samples = samples * turn
         response = response * _symbol_means(config, turn[..., None])
     n0 = 10.0 ** (-draw.snr_db / 10.0)
-    iq = noise.awgn(key_noise, samples, n0[:, None])
-    grid = ofdm.to_grid(iq, config.n_symbols, config.cp_samples, config.n_subcarriers)
-
     prop = draw.propagation
     power = jnp.mean(jnp.square(jnp.abs(response)), axis=(1, 2))
     return Frame(
-        iq=iq,
-        grid=grid,
-        csi=ls_at_pilots(config, grid),
-        spectrogram=spectrogram(iq, config.n_fft, config.n_subcarriers),
+        **views(config, noise.awgn(key_noise, samples, n0[:, None])),
         modulation=draw.modulation,
         bits=bits,
         channel=response,
@@ -311,6 +305,18 @@ def transmit(config: LinkConfig, draw: Draw, *, key: jax.Array) -> Frame:
         n0=n0,
         doppler_hz=prop.doppler_hz,
     )
+
+
+def views(config: LinkConfig, iq: jax.Array) -> dict[str, jax.Array]:
+    """All views of received samples complex64[batch, n_samples], by their names in
+    :class:`Frame`."""
+    grid = ofdm.to_grid(iq, config.n_symbols, config.cp_samples, config.n_subcarriers)
+    return {
+        "iq": iq,
+        "grid": grid,
+        "csi": ls_at_pilots(config, grid),
+        "spectrogram": spectrogram(iq, config.n_fft, config.n_subcarriers),
+    }
 
 
 def draw_taps(config: LinkConfig, draw: Draw, *, key: jax.Array) -> jax.Array:
