@@ -15,15 +15,15 @@ install: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[cli,export]'
+	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[cli,export,iq]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.installed
-	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[cli,export,dev]'
+	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[cli,export,iq,dev]'
 	@touch $@
 
 $(VENV)/.oracles: $(VENV)/.dev  # 3 GB to download; half a GB where $(VENV) has a PyTorch for CPUs
-	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[cli,export,dev,oracles]'
+	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[cli,export,iq,dev,oracles]'
 	@touch $@
 
 sweep: install  ## the main job: teacher, sweep, table, picture (resumes when typed again)
