@@ -1,0 +1,35 @@
+// Theme, clicks, and the first drawing.
+function setTheme(dark) {
+  document.documentElement.dataset.theme = dark ? "dark" : "light";
+  const button = byId("theme");
+  button.setAttribute("aria-pressed", String(dark));
+  stale();
+}
+
+const prefersDark = matchMedia("(prefers-color-scheme: dark)");
+byId("theme").addEventListener("click", () => setTheme(document.documentElement.dataset.theme !== "dark"));
+prefersDark.addEventListener("change", () => setTheme(prefersDark.matches));
+NARROW.addEventListener("change", () => stale());
+
+document.addEventListener("click", (event) => {
+  const opener = event.target.closest?.("[data-row]");
+  const copying = event.target.closest?.(".copy");
+  if (opener) showRow(Number(opener.dataset.row), opener);
+  if (copying) copy(copying);
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") hideRow();
+});
+
+legend();
+buildFilters();
+buildFront();
+buildOrders();
+buildTasks();
+buildCurves();
+buildSensitivity();
+buildLatency();
+buildTable();
+setTheme(prefersDark.matches);
+changed();
+requestAnimationFrame(() => setTimeout(() => (document.documentElement.dataset.ready = String(Math.round(performance.now())))));
