@@ -21,7 +21,7 @@ class Look(NamedTuple):
 
 _LOOKS = {
     "size_bytes": Look("size", "kB", 1e-3, 1),
-    "compression_ratio": Look("smaller", "times", 1.0, 2),
+    "compression_ratio": Look("smaller", "×", 1.0, 2),  # noqa: RUF001
     "retention": Look("retention", "%", 100.0, 1),
     "amc_accuracy": Look("AMC", "%", 100.0, 1),
     "gmi_fraction": Look("GMI", "", 1.0, 3),
@@ -38,7 +38,7 @@ _LOOKS = {
     "wall_s": Look("wall time", "s", 1.0, 1),
 }
 _VIEWS = {
-    "scores": ("rank", "name", "student", "size_bytes", "compression_ratio", "retention",
+    "scores": ("rank", "name", "size_bytes", "compression_ratio", "retention",
                "amc_accuracy", "gmi_fraction", "snr_loss_db", "channel_nmse_db", "k_mae_db",
                "snr_mae_db", "los_accuracy", "status"),
     "settings": ("name", "pipeline", "weight_bits", "act_bits", "sparsity", "structure", "student",

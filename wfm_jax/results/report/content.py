@@ -104,12 +104,13 @@ def differences(runs: Sequence[Run]) -> list[str]:
 
 
 def data(
-    runs: Sequence[Run],
+    found: Sequence[Finding],
     commands: Sequence[Commands | None],
     cells: Sequence[Cells] = (),
     profiles: Sequence[Profile] = (),
 ) -> dict[str, Any]:
     """What the page's pictures and its table are made of, in JSON's types."""
+    runs = [finding.run for finding in found]
     rows = [row for run in runs for row in _shown(run, several=len(runs) > 1)]
     columns = packed(rows)
     return {
@@ -123,7 +124,7 @@ def data(
                    for stage, (color, mark, words) in plots.LAST_STAGE.items()},
         "tasks": [dict(zip(("column", "heading", "factor", "unit", "decimals", "more"), task,
                            strict=True)) for task in _TASKS],
-        "chosen": _chosen(runs),
+        "chosen": _chosen(found),
         "contrasts": [_contrast(run, row) for run in runs for row in run.contrasts],
         "commands": _commands(runs, commands),
         "cells": [heat_map(found) for found in cells if found.rows],
@@ -191,11 +192,11 @@ def _panel(panel: plots.Panel) -> dict[str, Any]:
     return panel._asdict() | {"more": panel.larger_is_better}
 
 
-def _chosen(runs: Sequence[Run]) -> list[int]:
+def _chosen(found: Sequence[Finding]) -> list[int]:
     """Rows whose curves are drawn at first: the choices, then the best small files."""
-    picked = [c.index for finding in findings(runs) for c in finding.choices if c.row]
+    picked = [c.index for finding in found for c in finding.choices if c.row]
     start = 0
-    for run in runs:
+    for run in [finding.run for finding in found]:
         ranks = _ranks(run.rows)
         front = [i for i, rank in enumerate(ranks) if rank == 1]
         front.sort(key=lambda i: number(run.rows[i], "size_bytes"))

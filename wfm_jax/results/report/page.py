@@ -77,7 +77,7 @@ def page(
         notes=prose.notes(found, [*content.differences(runs), *noted]),
         verdict=prose.verdict(found),
         runs=prose.runs(found, commands),
-        data=safe_json(content.data(runs, commands, cells, profiles)),
+        data=safe_json(content.data(found, commands, cells, profiles)),
         curves=safe_json(content.curves(runs)),
         plotly=plotly,
         own=own,

@@ -8,12 +8,14 @@ function decoded(values) {
   return (i) => values.each[i];
 }
 
-const COLUMNS = new Map(DATA.columns.map((column) => [column.name, { ...column, at: decoded(column.values) }]));
+const COLUMNS = new Map(
+  DATA.columns.map((column) => [column.name, { ...column, at: decoded(column.values) }]),
+);
 const ROWS = Array.from({ length: DATA.count }, (_, i) => i);
 
 function at(name, i) {
   const column = COLUMNS.get(name);
-  return column ? column.at(i) ?? null : null;
+  return column ? (column.at(i) ?? null) : null;
 }
 
 const isReference = (i) => at("kind", i) === "reference";
@@ -32,10 +34,17 @@ const reference = (run, name) => DATA.references[run]?.[name] ?? null;
 function plain(value, decimals = null) {
   if (value === null || value === undefined) return NONE;
   if (typeof value !== "number") return String(value);
-  if (decimals !== null) return value.toFixed(decimals).replace(/^-(0(\.0*)?)$/, "$1");
-  if (Number.isInteger(value)) return Math.abs(value) < 1e5 ? String(value) : value.toLocaleString("en");
-  return String(Number(value.toPrecision(5)));
+  const text =
+    decimals !== null
+      ? value.toFixed(decimals).replace(/^-(0(\.0*)?)$/, "$1")
+      : !Number.isInteger(value)
+        ? String(Number(value.toPrecision(5)))
+        : Math.abs(value) < 1e5
+          ? String(value)
+          : value.toLocaleString("en");
+  return text.replace("-", "−");
 }
+const signed = (value, decimals) => `${value > 0 ? "+" : ""}${plain(value, decimals)}`;
 
 // What a cell says: in its column's unit, without saying the unit.
 function shown(name, i) {
@@ -43,14 +52,16 @@ function shown(name, i) {
   const value = at(name, i);
   if (value === null || !column) return NONE;
   if (!column.number) return String(value);
-  if (name === "weight_bits" || name === "sparsity") return plain(Number((value * column.factor).toPrecision(5)));
+  if (name === "weight_bits" || name === "sparsity")
+    return plain(Number((value * column.factor).toPrecision(5)));
   return plain(value * column.factor, column.decimals);
 }
 
 function withInterval(name, i) {
   const half = at(`${name}_ci95`, i);
   const unit = COLUMNS.get(name)?.unit;
-  const width = half === null ? "" : ` ± ${plain(half * COLUMNS.get(name).factor, COLUMNS.get(name).decimals)}`;
+  const width =
+    half === null ? "" : ` ± ${plain(half * COLUMNS.get(name).factor, COLUMNS.get(name).decimals)}`;
   return at(name, i) === null ? NONE : `${shown(name, i)}${width}${unit ? ` ${unit}` : ""}`;
 }
 
@@ -61,15 +72,21 @@ function command(i) {
   const run = runOf(i);
   const start = DATA.commands.slice(0, run).reduce((sum, other) => sum + other.own.length, 0);
   const known = DATA.commands[run];
-  if (!known || !known.own[i - start]) return { text: "", remark: known?.remarks[known.codes[i - start]] ?? "" };
-  return { text: `${known.shared} ${known.own[i - start]}`, remark: known.remarks[known.codes[i - start]] };
+  if (!known || !known.own[i - start])
+    return { text: "", remark: known?.remarks[known.codes[i - start]] ?? "" };
+  return {
+    text: `${known.shared} ${known.own[i - start]}`,
+    remark: known.remarks[known.codes[i - start]],
+  };
 }
 
 // The smallest and best: no other of these rows is as small and as good. Smallest first.
 function frontOf(rows, column, more) {
   const known = rows.filter((i) => at(column, i) !== null && at("size_bytes", i) !== null);
   const sign = more ? 1 : -1;
-  known.sort((a, b) => at("size_bytes", a) - at("size_bytes", b) || sign * (at(column, b) - at(column, a)));
+  known.sort(
+    (a, b) => at("size_bytes", a) - at("size_bytes", b) || sign * (at(column, b) - at(column, a)),
+  );
   const front = [];
   let best = -Infinity;
   let size = null;

@@ -26,18 +26,48 @@ function choice(options, onchange) {
 // A small table in words beside a picture: headings, then lines of texts; numbers to the right.
 function fillTable(details, caption, headings, lines) {
   details.querySelector(".scroll")?.remove();
-  const head = make("tr", {}, ...headings.map((words) => make("th", { scope: "col", text: words })));
-  const body = lines.map((texts) => make("tr", {}, ...texts.map((text) => {
-    const content = text instanceof Node ? text : document.createTextNode(text);
-    return make("td", { class: typeof text === "string" && /^[+\-]?[\d.]/.test(text) ? "n" : null }, content);
-  })));
-  details.append(make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
-    make("table", {}, make("caption", { text: caption }), make("thead", {}, head), make("tbody", {}, ...body))));
+  const head = make(
+    "tr",
+    {},
+    ...headings.map((words) => make("th", { scope: "col", text: words })),
+  );
+  const body = lines.map((texts) =>
+    make(
+      "tr",
+      {},
+      ...texts.map((text) => {
+        const content = text instanceof Node ? text : document.createTextNode(text);
+        return make(
+          "td",
+          { class: typeof text === "string" && /^[+−]?[\d.]/.test(text) ? "n" : null },
+          content,
+        );
+      }),
+    ),
+  );
+  details.append(
+    make(
+      "div",
+      { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
+      make(
+        "table",
+        {},
+        make("caption", { text: caption }),
+        make("thead", {}, head),
+        make("tbody", {}, ...body),
+      ),
+    ),
+  );
 }
 
 // A name that opens its row.
 function rowLink(i) {
-  return make("button", { type: "button", class: "link", "data-row": i, text: at("name", i) ?? NONE });
+  return make("button", {
+    type: "button",
+    class: "link",
+    "data-row": i,
+    text: at("name", i) ?? NONE,
+  });
 }
 
 function copyButton(text) {
@@ -61,5 +91,10 @@ async function copy(button) {
 }
 
 function commandBox(text) {
-  return make("div", { class: "command" }, make("pre", { tabindex: "0" }, make("code", { text })), copyButton(text));
+  return make(
+    "div",
+    { class: "command" },
+    make("pre", { tabindex: "0" }, make("code", { text })),
+    copyButton(text),
+  );
 }

@@ -1,7 +1,12 @@
 // Which rows the pictures and the table show.
 const FACTORS = [
-  ["run", "Run"], ["pipeline", "Pipeline"], ["weight_bits", "Bits"], ["sparsity", "Sparsity"],
-  ["structure", "Structure"], ["student", "Student"], ["seed", "Seed"],
+  ["run", "Run"],
+  ["pipeline", "Pipeline"],
+  ["weight_bits", "Bits"],
+  ["sparsity", "Sparsity"],
+  ["structure", "Structure"],
+  ["student", "Student"],
+  ["seed", "Seed"],
 ];
 const MOST_CHOICES = 40;
 const LISTENERS = []; // called with nothing when the rows change
@@ -22,8 +27,10 @@ let MATCHING = CONFIGURATIONS;
 
 function changed() {
   MATCHING = matching();
-  const words = MATCHING.length === CONFIGURATIONS.length ? `All ${MATCHING.length.toLocaleString("en")} configurations are shown.`
-    : `${MATCHING.length.toLocaleString("en")} of ${CONFIGURATIONS.length.toLocaleString("en")} configurations match the filters.`;
+  const words =
+    MATCHING.length === CONFIGURATIONS.length
+      ? `All ${MATCHING.length.toLocaleString("en")} configurations are shown.`
+      : `${MATCHING.length.toLocaleString("en")} of ${CONFIGURATIONS.length.toLocaleString("en")} configurations match the filters.`;
   byId("filtered").textContent = words;
   LISTENERS.forEach((listener) => listener());
 }
@@ -36,19 +43,29 @@ function buildFilters() {
     if (values.length < 2) continue;
     const numeric = COLUMNS.get(name).number;
     values.sort((a, b) => (a === null) - (b === null) || (numeric ? a - b : 0));
-    form.append(numeric && values.length > MOST_CHOICES ? range(name, words, values) : choices(name, words, values));
+    form.append(
+      numeric && values.length > MOST_CHOICES
+        ? range(name, words, values)
+        : choices(name, words, values),
+    );
   }
-  const reset = make("button", { type: "button", text: "Show all", onclick: () => {
-    LEFT_OUT.clear();
-    RANGES.clear();
-    form.querySelectorAll("input[type=checkbox]").forEach((box) => (box.checked = true));
-    form.querySelectorAll("input[type=number]").forEach((box) => (box.value = ""));
-    form.querySelectorAll("summary b").forEach((mark) => (mark.textContent = ""));
-    changed();
-  } });
+  const reset = make("button", {
+    type: "button",
+    text: "Show all",
+    onclick: () => {
+      LEFT_OUT.clear();
+      RANGES.clear();
+      form.querySelectorAll("input[type=checkbox]").forEach((box) => (box.checked = true));
+      form.querySelectorAll("input[type=number]").forEach((box) => (box.value = ""));
+      form.querySelectorAll("summary b").forEach((mark) => (mark.textContent = ""));
+      changed();
+    },
+  });
   form.append(reset);
   // One list is open at a time; a click elsewhere and Escape close it.
-  document.addEventListener("click", (event) => closeOthers(event.target.closest?.("details.filter")));
+  document.addEventListener("click", (event) =>
+    closeOthers(event.target.closest?.("details.filter")),
+  );
   form.addEventListener("keydown", (event) => {
     const open = event.target.closest("details.filter[open]");
     if (event.key !== "Escape" || !open) return;
@@ -58,11 +75,15 @@ function buildFilters() {
   });
 }
 
-const closeOthers = (kept) => document.querySelectorAll("details.filter[open]").forEach((other) => {
-  if (other !== kept) other.open = false;
-});
+const closeOthers = (kept) =>
+  document.querySelectorAll("details.filter[open]").forEach((other) => {
+    if (other !== kept) other.open = false;
+  });
 
-const SAID = { weight_bits: (v) => `${v} bits`, sparsity: (v) => `${plain(Number((100 * v).toPrecision(5)))} %` };
+const SAID = {
+  weight_bits: (v) => `${v} bits`,
+  sparsity: (v) => `${plain(Number((100 * v).toPrecision(5)))} %`,
+};
 const UNSAID = { weight_bits: "not quantized", sparsity: "not pruned", structure: "not pruned" };
 
 function choices(name, words, values) {
@@ -70,7 +91,7 @@ function choices(name, words, values) {
   const boxes = values.map((value) => {
     const box = make("input", { type: "checkbox", checked: true });
     box.addEventListener("change", () => set([[value, box.checked]]));
-    const text = value === null ? UNSAID[name] ?? "none" : SAID[name]?.(value) ?? String(value);
+    const text = value === null ? (UNSAID[name] ?? "none") : (SAID[name]?.(value) ?? String(value));
     return { box, value, label: make("label", {}, box, text) };
   });
   function set(changes) {
@@ -84,12 +105,23 @@ function choices(name, words, values) {
     boxes.forEach(({ box }) => (box.checked = there));
     set(values.map((value) => [value, there]));
   };
-  return make("details", { class: "filter", "data-factor": name },
+  return make(
+    "details",
+    { class: "filter", "data-factor": name },
     make("summary", {}, words, mark),
-    make("fieldset", {}, make("legend", { class: "away", text: words }),
-      make("div", { class: "both" }, make("button", { type: "button", text: "All", onclick: all(true) }),
-        make("button", { type: "button", text: "None", onclick: all(false) })),
-      make("div", { class: "boxes" }, ...boxes.map(({ label }) => label))));
+    make(
+      "fieldset",
+      {},
+      make("legend", { class: "away", text: words }),
+      make(
+        "div",
+        { class: "both" },
+        make("button", { type: "button", text: "All", onclick: all(true) }),
+        make("button", { type: "button", text: "None", onclick: all(false) }),
+      ),
+      make("div", { class: "boxes" }, ...boxes.map(({ label }) => label)),
+    ),
+  );
 }
 
 function range(name, words, values) {
@@ -97,16 +129,33 @@ function range(name, words, values) {
   const factor = COLUMNS.get(name).factor;
   const mark = make("b");
   const ends = [known[0], known[known.length - 1]].map((end) =>
-    make("input", { type: "number", step: "any", placeholder: plain(Number((end * factor).toPrecision(4))) }));
+    make("input", {
+      type: "number",
+      step: "any",
+      placeholder: plain(Number((end * factor).toPrecision(4))),
+    }),
+  );
   const read = () => {
-    const [low, high] = ends.map((input) => (input.value === "" ? null : Number(input.value) / factor));
-    low === null && high === null ? RANGES.delete(name) : RANGES.set(name, [low ?? -Infinity, high ?? Infinity]);
+    const [low, high] = ends.map((input) =>
+      input.value === "" ? null : Number(input.value) / factor,
+    );
+    low === null && high === null
+      ? RANGES.delete(name)
+      : RANGES.set(name, [low ?? -Infinity, high ?? Infinity]);
     mark.textContent = RANGES.has(name) ? " set" : "";
     changed();
   };
   ends.forEach((input) => input.addEventListener("change", read));
-  return make("details", { class: "filter", "data-factor": name },
+  return make(
+    "details",
+    { class: "filter", "data-factor": name },
     make("summary", {}, words, mark),
-    make("fieldset", {}, make("legend", { class: "away", text: words }),
-      labelled("at least", ends[0]), labelled("at most", ends[1])));
+    make(
+      "fieldset",
+      {},
+      make("legend", { class: "away", text: words }),
+      labelled("at least", ends[0]),
+      labelled("at most", ends[1]),
+    ),
+  );
 }

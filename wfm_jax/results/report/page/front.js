@@ -1,17 +1,23 @@
 // Size against quality: the front, and everything behind it. The axis is linear within a unit of the
 // ideal and logarithmic beyond it, because the files worth having crowd there.
 function buildFront() {
-  const there = DATA.panels.filter((panel) => CONFIGURATIONS.some((i) => at(panel.column, i) !== null));
+  const there = DATA.panels.filter((panel) =>
+    CONFIGURATIONS.some((i) => at(panel.column, i) !== null),
+  );
   const home = byId("front-plots");
   if (!there.length) {
-    home.replaceWith(make("p", { class: "quiet", text: "No configuration has both a size and a score yet." }));
+    home.replaceWith(
+      make("p", { class: "quiet", text: "No configuration has both a size and a score yet." }),
+    );
     byId("front-table").remove();
     return;
   }
   const plots = there.map((panel) => {
     const element = make("div");
     home.append(element);
-    picture(element, `${panel.label} over file size; the same front is in the table below`, () => drawFront(panel, element));
+    picture(element, `${panel.label} over file size; the same front is in the table below`, () =>
+      drawFront(panel, element),
+    );
     return element;
   });
   const table = () => frontTable(there[0]);
@@ -23,9 +29,12 @@ function buildFront() {
 const stretched = (panel, value) => Math.asinh((value - panel.ideal) / panel.unit);
 
 function drawFront(panel, element) {
-  const limit = (value) => (panel.more ? Math.max(value, panel.worst) : Math.min(value, panel.worst));
+  const limit = (value) =>
+    panel.more ? Math.max(value, panel.worst) : Math.min(value, panel.worst);
   const height = (i) => stretched(panel, limit(at(panel.column, i)));
-  const rows = MATCHING.filter((i) => isFinished(i) && at(panel.column, i) !== null && at("size_bytes", i) !== null);
+  const rows = MATCHING.filter(
+    (i) => isFinished(i) && at(panel.column, i) !== null && at("size_bytes", i) !== null,
+  );
   const front = frontOf(rows, panel.column, panel.more);
   const onFront = new Set(front);
   const ordered = [...front, ...rows.filter((i) => !onFront.has(i))];
@@ -34,52 +43,159 @@ function drawFront(panel, element) {
     const half = at(`${panel.column}_ci95`, i);
     if (half === null || (rows.length > CROWD && !onFront.has(i))) return null;
     const value = at(panel.column, i);
-    return [stretched(panel, limit(value + half)) - height(i), height(i) - stretched(panel, limit(value - half))];
+    return [
+      stretched(panel, limit(value + half)) - height(i),
+      height(i) - stretched(panel, limit(value - half)),
+    ];
   };
-  const line = { type: "scatter", mode: "lines", x: front.map((i) => at("size_bytes", i) / 1000), y: front.map(height),
-    line: { shape: "hv", width: 1.4, color: colour("muted") }, hoverinfo: "skip" };
-  const heights = [...rows.map(height), stretched(panel, panel.ideal), stretched(panel, panel.reach)];
+  const line = {
+    type: "scatter",
+    mode: "lines",
+    x: front.map((i) => at("size_bytes", i) / 1000),
+    y: front.map(height),
+    line: { shape: "hv", width: 1.4, color: colour("muted") },
+    hoverinfo: "skip",
+  };
+  const heights = [
+    ...rows.map(height),
+    stretched(panel, panel.ideal),
+    stretched(panel, panel.reach),
+  ];
   const ends = [Math.min(...heights.slice(-2)), Math.max(...heights.slice(-2))];
-  for (const value of heights) ends.splice(0, 2, Math.min(ends[0], value), Math.max(ends[1], value));
+  for (const value of heights)
+    ends.splice(0, 2, Math.min(ends[0], value), Math.max(ends[1], value));
   const room = ends[1] - ends[0];
-  const below = panel.more ? 0.06 : 0.12;
-  const range = [ends[0] - below * room, ends[1] + (0.18 - below) * room];
+  const [below, above] = panel.more ? [0.05, 0.12] : [0.12, 0.05];
+  const range = [ends[0] - below * room, ends[1] + above * room];
+  if (!panel.more) range.reverse();
+  const tall = NARROW.matches ? 340 : 430;
+  const margin = { l: 64, r: 14, t: 10, b: 46 };
+  const xaxis = sizeAxis(rows);
+  const inner = {
+    width: element.clientWidth - margin.l - margin.r,
+    height: tall - margin.t - margin.b,
+  };
+  const [low, high] = xaxis.range ?? [0, 1];
+  const down = (y) => ((range[1] - y) / (range[1] - range[0])) * inner.height;
+  const place = (i) => [
+    ((Math.log10(at("size_bytes", i) / 1000) - low) / (high - low)) * inner.width,
+    down(height(i)),
+  ];
+  const lines = guideLines(panel);
+  const guideHeights = lines.map(({ y }) => down(y));
   return {
-    height: NARROW.matches ? 340 : 430,
+    height: tall,
     traces: [line, ...marks(drawn, height, bars), ...ring(height)],
     look: {
-      xaxis: kilobytes(rows),
-      yaxis: axis(panel.label, { range: panel.more ? range : range.reverse(),
-        tickvals: panel.ticks.map((tick) => stretched(panel, tick)), ticktext: panel.ticks.map((tick) => plain(tick)) }),
-      ...guides(panel, front, height, element),
+      margin,
+      xaxis: { ...xaxis, automargin: false },
+      yaxis: axis(panel.label, {
+        range,
+        automargin: false,
+        tickvals: panel.ticks.map((tick) => stretched(panel, tick)),
+        ticktext: panel.ticks.map((tick) => plain(tick)),
+      }),
+      ...guides(lines, names(front, drawn, place, guideHeights, inner), height),
     },
   };
 }
 
-// Lines of the references and the names of a few files of the front.
-function guides(panel, front, height) {
-  const lines = [["null", "dot"], ["teacher", "dashdot"]].map(([name, dash]) => [name, dash, reference(0, name)])
-    .filter(([, , i]) => i !== null && at(panel.column, i) !== null).map(([name, dash, i]) => [name, dash, at(panel.column, i)]);
+// The front's names that find a place clear of marks and of the front's line.
+function names(front, drawn, place, guideHeights, { width, height }) {
+  const dots = drawn.map(place).map(([x, y]) => [x - 5, y - 5, x + 5, y + 5]);
+  const corners = front.map(place);
+  const steps = corners.slice(1).flatMap(([x, y], k) => [
+    [corners[k][0], corners[k][1] - 2, x, corners[k][1] + 2],
+    [x - 2, y, x + 2, corners[k][1]],
+  ]);
+  const end = width - 60; // where the references' names stand
+  const ends = guideHeights.map((y) => [end, y - 17, width, y + 3]);
+  const wanted = front.map((i, k) => ({
+    i,
+    text: at("name", i),
+    x: corners[k][0],
+    y: corners[k][1],
+  }));
+  return placedNames(
+    wanted.filter(({ text }) => text.length < 32),
+    width,
+    height,
+    [...dots, ...steps, ...ends],
+  ).slice(0, NARROW.matches ? 5 : 12);
+}
+
+// Horizontal lines: the references, and what is wanted.
+function guideLines(panel) {
+  const value = (name) => {
+    const i = reference(0, name);
+    return i === null ? null : at(panel.column, i);
+  };
+  const lines = [
+    ["null", "dot", value("null")],
+    ["teacher", "dashdot", value("teacher")],
+  ];
   if (panel.column === "retention") lines.push(["95 % kept", "dash", 0.95]);
-  const inside = lines.filter(([, , value]) => (panel.more ? value >= panel.worst : value <= panel.worst));
-  const named = front.filter((_, k) => k % Math.max(1, Math.ceil(front.length / (NARROW.matches ? 4 : 6))) === 0);
+  const isInside = (score) =>
+    score !== null && (panel.more ? score >= panel.worst : score <= panel.worst);
+  return lines
+    .filter(([, , score]) => isInside(score))
+    .map(([name, dash, score]) => ({ name, dash, y: stretched(panel, score) }));
+}
+
+function guides(lines, named, height) {
+  const font = (name) => ({ size: 11, color: colour(name) });
   return {
-    shapes: inside.map(([, dash, value]) => ({ type: "line", xref: "paper", x0: 0, x1: 1, layer: "below",
-      y0: stretched(panel, value), y1: stretched(panel, value), line: { width: 1, dash, color: colour("muted") } })),
+    shapes: lines.map(({ dash, y }) => ({
+      type: "line",
+      xref: "paper",
+      x0: 0,
+      x1: 1,
+      layer: "below",
+      y0: y,
+      y1: y,
+      line: { width: 1, dash, color: colour("muted") },
+    })),
     annotations: [
-      ...inside.map(([name, , value]) => ({ xref: "paper", x: 1, y: stretched(panel, value), text: name, showarrow: false,
-        xanchor: "right", yanchor: "bottom", font: { size: 11, color: colour("muted") } })),
-      ...named.map((i) => ({ x: Math.log10(at("size_bytes", i) / 1000), y: height(i), text: inPlot(at("name", i)),
-        ax: -26, ay: -26, xanchor: "right", arrowwidth: 0.7, arrowhead: 0, standoff: 5, arrowcolor: colour("muted"),
-        font: { size: 11, color: colour("ink") }, bgcolor: colour("veil") })),
+      ...lines.map(({ name, y }) => ({
+        xref: "paper",
+        x: 1,
+        y,
+        text: name,
+        showarrow: false,
+        xanchor: "right",
+        yanchor: "bottom",
+        font: font("muted"),
+      })),
+      ...named.map(({ i, text, ax, ay, xanchor }) => ({
+        x: Math.log10(at("size_bytes", i) / 1000),
+        y: height(i),
+        text: inPlot(text),
+        ax,
+        ay,
+        xanchor,
+        arrowwidth: 0.7,
+        arrowhead: 0,
+        standoff: 5,
+        arrowcolor: colour("muted"),
+        font: font("ink"),
+      })),
     ],
   };
 }
 
 function frontTable(panel) {
   const front = frontOf(MATCHING.filter(isFinished), panel.column, panel.more);
-  const columns = ["size_bytes", "compression_ratio", "retention", "gmi_fraction", "snr_loss_db"].filter((n) => COLUMNS.has(n));
-  fillTable(byId("front-table"), "Nothing else is as small and as good, the smallest file first",
+  const columns = [
+    "size_bytes",
+    "compression_ratio",
+    "retention",
+    "gmi_fraction",
+    "snr_loss_db",
+  ].filter((n) => COLUMNS.has(n));
+  fillTable(
+    byId("front-table"),
+    "Nothing else is as small and as good, the smallest file first",
     ["configuration", ...columns.map((name) => headed(COLUMNS.get(name)))],
-    front.map((i) => [rowLink(i), ...columns.map((name) => shown(name, i))]));
+    front.map((i) => [rowLink(i), ...columns.map((name) => shown(name, i))]),
+  );
 }

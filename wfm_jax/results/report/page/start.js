@@ -3,11 +3,14 @@ function setTheme(dark) {
   document.documentElement.dataset.theme = dark ? "dark" : "light";
   const button = byId("theme");
   button.setAttribute("aria-pressed", String(dark));
+  THEMED.forEach((redo) => redo());
   stale();
 }
 
 const prefersDark = matchMedia("(prefers-color-scheme: dark)");
-byId("theme").addEventListener("click", () => setTheme(document.documentElement.dataset.theme !== "dark"));
+byId("theme").addEventListener("click", () =>
+  setTheme(document.documentElement.dataset.theme !== "dark"),
+);
 prefersDark.addEventListener("change", () => setTheme(prefersDark.matches));
 NARROW.addEventListener("change", () => stale());
 
@@ -21,7 +24,7 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") hideRow();
 });
 
-legend();
+THEMED.push(legend);
 buildFilters();
 buildFront();
 buildOrders();
@@ -32,4 +35,8 @@ buildLatency();
 buildTable();
 setTheme(prefersDark.matches);
 changed();
-requestAnimationFrame(() => setTimeout(() => (document.documentElement.dataset.ready = String(Math.round(performance.now())))));
+requestAnimationFrame(() =>
+  setTimeout(
+    () => (document.documentElement.dataset.ready = String(Math.round(performance.now()))),
+  ),
+);
