@@ -14,6 +14,7 @@ from wfm_jax.results.report.commands import Commands
 from wfm_jax.sweep.configuration import Configuration, from_columns
 
 WORKDIR = "runs/again"
+_OF_POINTS = ("weight_bits", "sparsity")
 _START = ["python", "-m", "experiments.sweep"]
 _NOT_OF_A_ROW = {*axis_flags.GROWABLE, *sweep_flags.UNCOMPARED, "halving", "teacher_hash"}
 _OTHER_ID = (
@@ -91,15 +92,17 @@ def _own(row: Mapping[str, Any], of_run: Mapping[str, Any]) -> tuple[list[str], 
 
 
 def configuration_of(row: Mapping[str, Any]) -> Configuration:
-    """What was asked of a row; settings that do not act are at their defaults.
+    """What was asked of a row; settings that do not act are as the axes' flags are by default.
 
     Raises:
         ValueError: a row of no configuration of this version; one line.
     """
     if row.get("pipeline") is None:
         raise ValueError("the row has no pipeline")
+    usual = {field: field_value(field, flag.default[0]) for field, flag in
+             axis_flags.FLAG_OF.items() if field not in _OF_POINTS}  # fmt: skip
     stored = {name: row[name] for name in axis_flags.FLAG_OF if row.get(name) is not None}
-    found = from_columns({"allocation": None, **stored})
+    found = from_columns({**usual, **stored, "allocation": row.get("allocation")})
     plain = found.replace(scale="auto")
     return plain if plain.config_id == found.config_id else found
 
@@ -114,10 +117,10 @@ def row_flags(configuration: Configuration, allocations: Sequence[str] = ()) -> 
     Raises:
         ValueError: its allocation is none of these; one line.
     """
-    bits, sparsity = (_number(getattr(configuration, n)) for n in ("weight_bits", "sparsity"))
+    bits, sparsity = (_number(getattr(configuration, n)) for n in _OF_POINTS)
     found = [f"--pipelines={configuration.pipeline}", f"--operating_points={bits}:{sparsity}"]
     for field, flag in axis_flags.FLAG_OF.items():
-        if field in ("pipeline", "weight_bits", "sparsity"):
+        if field in ("pipeline", *_OF_POINTS):
             continue
         value = getattr(configuration, field)
         if field == "allocation":

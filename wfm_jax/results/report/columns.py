@@ -30,6 +30,7 @@ _LOOKS = {
     "k_mae_db": Look("K error", "dB", 1.0, 2),
     "snr_mae_db": Look("SNR error", "dB", 1.0, 2),
     "los_accuracy": Look("LOS", "%", 100.0, 1),
+    **{f"ber_{2**m}": Look(f"BER {2**m}-QAM", "", 1.0, 5) for m in (2, 4, 6, 8)},
     "teacher_agreement": Look("agreement", "%", 100.0, 1),
     "sparsity": Look("sparsity", "%", 100.0, 4),
     "sparsity_achieved": Look("achieved", "%", 100.0, 2),

@@ -60,7 +60,7 @@ def read_profile(path: str | os.PathLike) -> Profile:
         raise ValueError(f"{file} is no profile ({type(error).__name__})") from None
     rows, _ = fitted(objects, _OF_FORMS)
     known = [{c.name: row[c.name] for c in _OF_FORMS} for row in rows
-             if row["form"] and row["p50_ms"] and row["batch_size"]]  # fmt: skip
+             if row["form"] and (row["p50_ms"] or 0.0) > 0.0 and row["batch_size"]]  # fmt: skip
     left_out = len(found["rows"]) - len(known)
     notes = [f"{file.name}: {left_out} rows have no latency"] if left_out else []
     slot: Any = clean(found.get("slot_ms"))

@@ -101,7 +101,8 @@ def runs(found: Sequence[Finding], commands: Sequence[Commands | None]) -> str:
 
 
 def _command(text: str) -> str:
+    words = " ".join(f"<span>{escape(word)}</span>" for word in text.split(" "))
     return (
         "<p>The whole run:</p><div class='command'><pre tabindex='0'><code>"
-        f"{escape(text)}</code></pre><button type='button' class='copy'>Copy</button></div>"
+        f"{words}</code></pre><button type='button' class='copy'>Copy</button></div>"
     )

@@ -7,11 +7,10 @@ const REFERENCES = [
 ];
 const INKS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"];
 const MOST_CURVES = 6;
-const DRAWN_CURVES = [...DATA.chosen];
-let CURVES = null; // parsed when they are first wanted
+const CURVES = JSON.parse(byId("curves-data").textContent);
+const DRAWN_CURVES = [];
 
 function curveOf(i) {
-  CURVES ??= JSON.parse(byId("curves-data").textContent);
   for (const run of CURVES)
     if (run.ber[i]) return { snrs: run.snrs_db, bits: run.bits_per_symbol, ber: run.ber[i] };
   return null;
@@ -38,6 +37,9 @@ function buildCurves() {
     byId("curves-table").remove();
     return;
   }
+  const front = CONFIGURATIONS.filter((i) => at("rank", i) === 1);
+  const wanted = DATA.chosen.some(hasCurve) ? DATA.chosen : front;
+  DRAWN_CURVES.push(...wanted.filter(hasCurve).slice(0, 4));
   const { bits } = curveOf(any);
   const state = { constellation: bits[Math.min(1, bits.length - 1)] };
   const plot = byId("curves-plot");
@@ -58,9 +60,7 @@ function buildCurves() {
         ),
       ),
     );
-    const known = CONFIGURATIONS.filter(
-      (i) => hasCurve(i) && at("rank", i) === 1 && !DRAWN_CURVES.includes(i),
-    );
+    const known = front.filter((i) => hasCurve(i) && !DRAWN_CURVES.includes(i));
     adding.replaceChildren(
       make("option", { value: "", text: "one of the front" }),
       ...known.map((i) =>
@@ -85,11 +85,13 @@ function buildCurves() {
   refresh();
 }
 
-// [row, words, dash, colour] of what is drawn: the references of the first run, then the chosen.
+// [row, words, dash, colour] of what is drawn: the references of a run that has curves, then the
+// chosen.
 function curveLines() {
+  const run = runOf(ROWS.find(hasCurve));
   const known = REFERENCES.map(([name, dash, ink]) => [
-    reference(0, name),
-    name.length > 5 ? name : name === "genie" ? name : name.toUpperCase(),
+    reference(run, name),
+    name.endsWith("s") || name.startsWith("l") ? name.toUpperCase() : name,
     dash,
     colour(ink),
   ]);
@@ -140,7 +142,7 @@ function drawCurves(constellation) {
 
 function curveTable(constellation) {
   const lines = curveLines();
-  const { snrs } = curveOf(lines[0][0]);
+  const { snrs } = curveOf(ROWS.find(hasCurve));
   fillTable(
     byId("curves-table"),
     `Bit error rates, ${2 ** constellation}-QAM`,

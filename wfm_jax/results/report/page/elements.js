@@ -90,11 +90,13 @@ async function copy(button) {
   setTimeout(() => (button.textContent = "Copy"), 1500);
 }
 
+// A command breaks between its words only, never behind the dashes of a flag.
 function commandBox(text) {
+  const words = text.split(" ").flatMap((word, k) => [k ? " " : "", make("span", { text: word })]);
   return make(
     "div",
     { class: "command" },
-    make("pre", { tabindex: "0" }, make("code", { text })),
+    make("pre", { tabindex: "0" }, make("code", {}, ...words)),
     copyButton(text),
   );
 }

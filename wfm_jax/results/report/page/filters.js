@@ -40,7 +40,8 @@ function buildFilters() {
   form.addEventListener("submit", (event) => event.preventDefault());
   for (const [name, words] of FACTORS) {
     const values = [...new Set(CONFIGURATIONS.map((i) => at(name, i)))];
-    if (values.length < 2) continue;
+    const known = values.filter((value) => value !== null);
+    if (!known.length || values.length < 2 || (name === "seed" && known.length < 2)) continue;
     const numeric = COLUMNS.get(name).number;
     values.sort((a, b) => (a === null) - (b === null) || (numeric ? a - b : 0));
     form.append(

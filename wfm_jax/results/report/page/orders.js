@@ -114,7 +114,7 @@ function drawOrders(all, metric) {
     height: 90 + 19 * (line + 1.5),
     traces: [trace(false), trace(true)],
     look: {
-      margin: { l: NARROW.matches ? 92 : 130, r: 14, t: 10, b: 48 },
+      margin: { l: NARROW.matches ? 112 : 130, r: 14, t: 10, b: 48 },
       xaxis: axis(`difference in ${words}${unit ? ` (${unit})` : ""}${more}`, {
         zeroline: true,
         zerolinecolor: colour("muted"),
@@ -133,7 +133,7 @@ function drawOrders(all, metric) {
         xref: "paper",
         x: 0,
         xanchor: "left",
-        xshift: NARROW.matches ? -86 : -122,
+        xshift: NARROW.matches ? -106 : -122,
         y,
         text: `<b>${inPlot(pair)}</b>`,
         showarrow: false,

@@ -86,7 +86,7 @@ function layout(more) {
     hoverlabel: {
       bgcolor: colour("raised"),
       bordercolor: colour("line"),
-      font: { color: colour("ink"), size: 13 },
+      font: { family: getComputedStyle(document.body).fontFamily, color: colour("ink"), size: 12 },
       align: "left",
     },
     ...more,

@@ -2,7 +2,8 @@
 function setTheme(dark) {
   document.documentElement.dataset.theme = dark ? "dark" : "light";
   const button = byId("theme");
-  button.setAttribute("aria-pressed", String(dark));
+  button.textContent = dark ? "Light" : "Dark";
+  button.setAttribute("aria-label", `Use the ${dark ? "light" : "dark"} theme`);
   THEMED.forEach((redo) => redo());
   stale();
 }

@@ -3,7 +3,7 @@ const PAGE = 50;
 const TABLE = { view: "scores", sort: "rank", down: false, words: "", page: 0, rows: [] };
 
 function buildTable() {
-  const views = { ...DATA.views, commands: ["name"] };
+  const views = { ...DATA.views, commands: COLUMNS.has("name") ? ["name"] : [] };
   const search = make("input", {
     type: "search",
     placeholder: "for example: q-p-kd 4b smaller",
