@@ -34,9 +34,9 @@ def read_lines(path: pathlib.Path) -> tuple[list[dict[str, Any]], list[str]]:
         objects += [] if found is None else [found]
         notes += [] if found is not None else [f"{path.name} ends in half a line, which is left out"]
     if damaged:
-        which = f"line {damaged[0]}" if len(damaged) == 1 else f"{len(damaged)} lines"
-        first = "" if len(damaged) == 1 else f", the first of them line {damaged[0]}"
-        notes.append(f"{path.name}: {which} cannot be read and is left out{first}")
+        many = f"{len(damaged)} lines cannot be read and are left out, the first is {damaged[0]}"
+        one = f"line {damaged[0]} cannot be read and is left out"
+        notes.append(f"{path.name}: {one if len(damaged) == 1 else many}")
     return objects, notes
 
 
