@@ -116,3 +116,18 @@ def curve(row):
         for m in (2, 4, 6, 8)
         for snr_db in (0.0, 5.0, 10.0, 12.5, 15.0, 17.5, 20.0, 22.5, 25.0, 30.0)
     ]  # fmt: skip
+
+
+def write_cells(folder):
+    """Sensitivity of a few tensors, as ``experiments.sensitivity`` leaves it."""
+    rng = np.random.default_rng(2)
+    names = ("embed_iq", "block_0/attention/query", "block_0/mlp/up", "block_1/mlp/down", "head_k")
+    levels = [("bits", 2.0), ("bits", 4.0), ("bits", 8.0), ("sparsity", 0.5), ("sparsity", 0.9)]
+    cells = []
+    for name, (method, level) in itertools.product(names, levels):
+        rise = float(10 ** rng.uniform(-4, 1))
+        cells.append({"method": method, "level": level, "tensor": f"{name}/kernel",
+                      "task_loss_change": rise, "task_loss_change_low": rise - 0.05,
+                      "task_loss_change_high": rise + 0.05})  # fmt: skip
+    lines = [json.dumps(cell) + "\n" for cell in cells]
+    (folder / "sensitivity.jsonl").write_text("".join(lines))

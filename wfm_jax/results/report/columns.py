@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from wfm_jax.results.naming import Row
 from wfm_jax.results.rows import COLUMNS
 
-_DIGITS, _CI_DIGITS = 6, 3  # that are kept of a number and of an interval
+_DIGITS, _CI_DIGITS = 5, 3  # that are kept of a number and of an interval
 
 
 class Look(NamedTuple):

@@ -137,7 +137,7 @@ def curves(runs: Sequence[Run]) -> list[dict[str, Any]]:
     start, found = 0, []
     for run in runs:
         if run.curves:
-            ber = {start + i: [[rounded(v, 4) for v in own] for own in run.curves.ber[identity]]
+            ber = {start + i: [[rounded(v, 3) for v in own] for own in run.curves.ber[identity]]
                    for i, row in enumerate(run.rows)
                    if (identity := row["config_id"]) in run.curves.ber}  # fmt: skip
             found.append({"snrs_db": run.curves.snrs_db, "ber": ber, "start": start,

@@ -31,7 +31,9 @@ function changed() {
     MATCHING.length === CONFIGURATIONS.length
       ? `All ${MATCHING.length.toLocaleString("en")} configurations are shown.`
       : `${MATCHING.length.toLocaleString("en")} of ${CONFIGURATIONS.length.toLocaleString("en")} configurations match the filters.`;
-  byId("filtered").textContent = words;
+  const crowd =
+    MATCHING.length > MOST_MARKS ? " Where marks crowd, one stands for those beside it." : "";
+  byId("filtered").textContent = words + crowd;
   LISTENERS.forEach((listener) => listener());
 }
 

@@ -39,15 +39,13 @@ function drawFront(panel, element) {
   const onFront = new Set(front);
   const ordered = [...front, ...rows.filter((i) => !onFront.has(i))];
   const drawn = thinned(ordered, (i) => Math.log(at("size_bytes", i)), height);
-  const bars = (i) => {
-    const half = at(`${panel.column}_ci95`, i);
-    if (half === null || (rows.length > CROWD && !onFront.has(i))) return null;
-    const value = at(panel.column, i);
-    return [
-      stretched(panel, limit(value + half)) - height(i),
-      height(i) - stretched(panel, limit(value - half)),
-    ];
-  };
+  const barred = (rows.length > CROWD ? front : drawn).filter(
+    (i) => at(`${panel.column}_ci95`, i) !== null,
+  );
+  const ends = (i) =>
+    [-1, 1].map((sign) =>
+      stretched(panel, limit(at(panel.column, i) + sign * at(`${panel.column}_ci95`, i))),
+    );
   const line = {
     type: "scatter",
     mode: "lines",
@@ -61,12 +59,11 @@ function drawFront(panel, element) {
     stretched(panel, panel.ideal),
     stretched(panel, panel.reach),
   ];
-  const ends = [Math.min(...heights.slice(-2)), Math.max(...heights.slice(-2))];
-  for (const value of heights)
-    ends.splice(0, 2, Math.min(ends[0], value), Math.max(ends[1], value));
-  const room = ends[1] - ends[0];
+  const bottom = heights.reduce((a, b) => Math.min(a, b));
+  const top = heights.reduce((a, b) => Math.max(a, b));
+  const room = top - bottom;
   const [below, above] = panel.more ? [0.05, 0.12] : [0.12, 0.05];
-  const range = [ends[0] - below * room, ends[1] + above * room];
+  const range = [bottom - below * room, top + above * room];
   if (!panel.more) range.reverse();
   const tall = NARROW.matches ? 340 : 430;
   const margin = { l: 64, r: 14, t: 10, b: 46 };
@@ -85,7 +82,7 @@ function drawFront(panel, element) {
   const guideHeights = lines.map(({ y }) => down(y));
   return {
     height: tall,
-    traces: [line, ...marks(drawn, height, bars), ...ring(height)],
+    traces: [line, ...bars(barred, ends), ...marks(drawn, height), ...ring(height)],
     look: {
       margin,
       xaxis: { ...xaxis, automargin: false },

@@ -11,6 +11,8 @@ const SHAPES = {
 const OF_RUN = ["", "-open", "-dot", "-open-dot"];
 const DRAWN = new Map(); // how to draw, by the element that is drawn in
 
+const DRAWING = new Set(); // what is being drawn now
+
 const colour = (name) =>
   getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
@@ -111,7 +113,7 @@ function redraw(element) {
   delete element.dataset.stale;
   const { traces, look, height } = DRAWN.get(element)();
   element.style.height = `${height}px`;
-  Plotly.react(element, traces, layout(look), CONFIG).then(() => {
+  const drawn = Plotly.react(element, traces, layout(look), CONFIG).then(() => {
     if (element.dataset.hears) return;
     element.dataset.hears = "yes";
     element.on("plotly_click", ({ points }) => {
@@ -119,6 +121,8 @@ function redraw(element) {
       if (i !== undefined) showRow(i, element);
     });
   });
+  DRAWING.add(drawn);
+  drawn.finally(() => DRAWING.delete(drawn));
 }
 
 // A picture that is drawn by draw() -> {traces, look, height} whenever it is stale and in view.
@@ -140,19 +144,25 @@ function stale(elements = [...DRAWN.keys()]) {
   }
 }
 
-// Of marks that lie on top of one another the first is drawn: what one sees is the same.
-function thinned(rows, x, y, limit = 1500) {
-  if (rows.length <= limit) return rows;
-  const spans = [x, y].map((of) => {
+// At most so many marks are drawn: where they crowd, the first stands for those beside it.
+const MOST_MARKS = 1500;
+
+function thinned(rows, x, y) {
+  if (rows.length <= MOST_MARKS) return rows;
+  const places = [x, y].map((of) => {
     const values = rows.map(of);
     const low = values.reduce((a, b) => Math.min(a, b), Infinity);
-    return [low, (values.reduce((a, b) => Math.max(a, b), -Infinity) - low) / 180 || 1];
+    const span = values.reduce((a, b) => Math.max(a, b), -Infinity) - low || 1;
+    return values.map((value) => (value - low) / span);
   });
-  const taken = new Set();
-  return rows.filter((i) => {
-    const cell = [x, y].map((of, k) => Math.round((of(i) - spans[k][0]) / spans[k][1])).join();
-    return taken.has(cell) ? false : taken.add(cell);
-  });
+  for (let cells = 180; ; cells *= 0.8) {
+    const first = new Map();
+    rows.forEach((i, k) => {
+      const cell = Math.round(places[0][k] * cells) * 1000 + Math.round(places[1][k] * cells);
+      if (!first.has(cell)) first.set(cell, i);
+    });
+    if (first.size <= MOST_MARKS) return [...first.values()];
+  }
 }
 
 function hoverText(i) {
@@ -176,45 +186,49 @@ function hoverText(i) {
   return lines.join("<br>");
 }
 
-// Marks of configurations, a trace for each last stage; y(i) is the height, bars(i) [up, down] or null.
-function marks(rows, y, bars = null) {
-  const size = rows.length > CROWD ? 6 : 9;
+// Rows by their last stage, with its look.
+function byStage(rows) {
   return Object.entries(DATA.stages)
-    .map(([stage, { color: printed, symbol }]) => {
-      const color = lit(printed);
-      const own = rows.filter((i) => (at("last", i) ?? "") === stage);
-      const lengths = bars ? own.map((i) => bars(i) ?? [0, 0]) : [];
-      return {
-        type: "scatter",
-        mode: "markers",
-        x: own.map((i) => at("size_bytes", i) / 1000),
-        y: own.map(y),
-        customdata: own,
-        hovertext: own.map(hoverText),
-        hoverinfo: "text",
-        marker: {
-          color,
-          size,
-          symbol: own.map((i) => symbol + OF_RUN[runOf(i) % OF_RUN.length]),
-          opacity: 0.9,
-          line: { width: 0.7, color: DATA.commands.length > 1 ? color : colour("paper") },
-        },
-        ...(bars
-          ? {
-              error_y: {
-                type: "data",
-                symmetric: false,
-                array: lengths.map(([up]) => up),
-                arrayminus: lengths.map(([, down]) => down),
-                color,
-                thickness: 1,
-                width: 0,
-              },
-            }
-          : {}),
-      };
-    })
-    .filter((trace) => trace.x.length);
+    .map(([stage, look]) => ({
+      ...look,
+      color: lit(look.color),
+      own: rows.filter((i) => (at("last", i) ?? "") === stage),
+    }))
+    .filter(({ own }) => own.length);
+}
+
+// Marks of configurations, a trace for each last stage and run; y(i) is the height.
+function marks(rows, y, size = rows.length > CROWD ? 6 : 9) {
+  return DATA.commands.flatMap((_, run) =>
+    byStage(rows.filter((i) => runOf(i) === run)).map(({ color, symbol, own }) => ({
+      type: "scatter",
+      mode: "markers",
+      x: own.map((i) => at("size_bytes", i) / 1000),
+      y: own.map(y),
+      customdata: own,
+      hovertext: own.map(hoverText),
+      hoverinfo: "text",
+      marker: {
+        color,
+        size,
+        symbol: symbol + OF_RUN[run % OF_RUN.length],
+        opacity: 0.9,
+        line: { width: 0.7, color: run ? color : colour("paper") },
+      },
+    })),
+  );
+}
+
+// Bars of intervals, one path a stage; ends(i) are the heights of a bar's ends.
+function bars(rows, ends) {
+  return byStage(rows).map(({ color, own }) => ({
+    type: "scatter",
+    mode: "lines",
+    hoverinfo: "skip",
+    line: { color, width: 1 },
+    x: own.flatMap((i) => [at("size_bytes", i) / 1000, at("size_bytes", i) / 1000, null]),
+    y: own.flatMap((i) => [...ends(i), null]),
+  }));
 }
 
 // The chosen row among the marks.

@@ -9,10 +9,13 @@ function setTheme(dark) {
 }
 
 const prefersDark = matchMedia("(prefers-color-scheme: dark)");
-byId("theme").addEventListener("click", () =>
-  setTheme(document.documentElement.dataset.theme !== "dark"),
-);
-prefersDark.addEventListener("change", () => setTheme(prefersDark.matches));
+byId("theme").addEventListener("click", () => {
+  isChosen = true;
+  setTheme(document.documentElement.dataset.theme !== "dark");
+});
+// As the system says, until one chooses.
+let isChosen = false;
+prefersDark.addEventListener("change", () => isChosen || setTheme(prefersDark.matches));
 NARROW.addEventListener("change", () => stale());
 
 document.addEventListener("click", (event) => {
@@ -36,8 +39,12 @@ buildLatency();
 buildTable();
 setTheme(prefersDark.matches);
 changed();
+
+// Loaded is when what is in view has been drawn.
 requestAnimationFrame(() =>
-  setTimeout(
-    () => (document.documentElement.dataset.ready = String(Math.round(performance.now()))),
+  setTimeout(() =>
+    Promise.all(DRAWING).then(() => {
+      document.documentElement.dataset.ready = String(Math.round(performance.now()));
+    }),
   ),
 );

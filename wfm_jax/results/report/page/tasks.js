@@ -77,13 +77,7 @@ function drawTask({ column, factor, more }) {
     : [edge + 0.06 * room, best - 0.12 * room];
   return {
     height: 240,
-    traces: [
-      ...marks(drawn, height).map((trace) => ({
-        ...trace,
-        marker: { ...trace.marker, size: Math.min(7, trace.marker.size) },
-      })),
-      ...ring(height),
-    ],
+    traces: [...marks(drawn, height, known.length > CROWD ? 5 : 7), ...ring(height)],
     look: {
       margin: { l: 48, r: 8, t: 6, b: 44 },
       xaxis: sizeAxis(known),
