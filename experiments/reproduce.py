@@ -1,4 +1,4 @@
-"""The command line of ``experiments.sweep`` that makes a row again, from the row and its manifest."""
+"""The command of ``experiments.sweep`` that makes a row again, from the row and its manifest."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -51,8 +51,8 @@ def _shared(of_run: Mapping[str, Any]) -> list[str]:
         teacher = "pretrained" if "teacher_hash" in of_run else "train"
     if teacher != "train":
         training = {flag.name for flag in known.get_flags_for_module(teacher_flags.__name__)}
-        asked = {name: value for name, value in asked.items()
-                 if name not in training or name == "model" or name.endswith("_weight")}  # fmt: skip
+        unread = {n for n in training if n != "model" and not n.endswith("_weight")}
+        asked = {name: value for name, value in asked.items() if name not in unread}
     found = [f"--teacher={teacher}"] if of_run else []
     for name, value in asked.items():
         if name in known and value is not None and value != known[name].default:

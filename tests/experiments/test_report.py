@@ -65,7 +65,9 @@ def test_a_folder_given_twice_is_shown_once(started, folders, tmp_path):
         (["--workdir={run}", "--profiles={tmp}/x.json"], "no such file"),
     ],
 )
-def test_what_cannot_be_shown_is_one_line_and_exit_code_2(started, folders, tmp_path, arguments, part):
+def test_what_cannot_be_shown_is_one_line_and_exit_code_2(
+    started, folders, tmp_path, arguments, part
+):
     filled = [text.format(tmp=tmp_path, run=folders[0]) for text in arguments]
     code, told = started(*filled)
     assert code == 2

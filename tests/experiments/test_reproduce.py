@@ -16,6 +16,7 @@ from wfm_jax.results.rows import complete_row
 from wfm_jax.sweep import pipeline
 from wfm_jax.sweep.configuration import BITS, CHOICES, Configuration, distinct
 
+MORE = ("P-KD-P-KD", "P-S-KD", "L-Q", "KD-KD")
 STORED = pathlib.Path(__file__).parents[2] / "experiments" / "results"
 
 
@@ -42,7 +43,7 @@ def configurations(draw):
     fields = {name: draw(st.sampled_from(allowed)) for name, allowed in CHOICES.items()}
     fields |= {name: draw(st.sampled_from(BITS)) for name in ("weight_bits", "act_bits")}
     fields |= {
-        "pipeline": draw(st.sampled_from((*pipeline.DEFAULT, "P-KD-P-KD", "P-S-KD", "L-Q", "KD-KD"))),
+        "pipeline": draw(st.sampled_from((*pipeline.DEFAULT, *MORE))),
         "sparsity": draw(st.floats(0.0, 1.0, exclude_max=True)),
         "temperature": draw(st.floats(1e-3, 1e3)),
         "alpha": draw(st.floats(0.0, 1.0) | st.sampled_from((0.0, 1.0))),

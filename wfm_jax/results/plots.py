@@ -58,9 +58,7 @@ class Panel(NamedTuple):
 
 CROWD = 200  # configurations, more of which hide one another
 _SHARES = (0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 1)
-RETENTION = Panel(
-    "retention", "retention (1 = teacher, 0 = null)", 1.0, 0.01, -0.05, 0.0, _SHARES
-)
+RETENTION = Panel("retention", "retention (1 = teacher, 0 = null)", 1.0, 0.01, -0.05, 0.0, _SHARES)
 GMI = Panel("gmi_fraction", "GMI / bits per symbol", 1.0, 0.01, 0.0, 0.5, _SHARES)
 _DECIBELS = (0, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 SNR_LOSS = Panel(

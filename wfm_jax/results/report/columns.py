@@ -115,4 +115,6 @@ def rounded(value: Any, digits: int = _DIGITS) -> Any:
     if not math.isfinite(value):
         return None
     short = float(f"{value:.{digits}g}")
+    if not math.isfinite(short):  # rounded up from the largest number that there is
+        return value
     return int(short) if short.is_integer() and abs(short) < 2**53 else short

@@ -225,12 +225,12 @@ def _contrast(run: Run, row: Row) -> dict[str, Any]:
 
 def _commands(runs: Sequence[Run], commands: Sequence[Commands | None]) -> list[dict[str, Any]]:
     found = []
-    for run, own in zip(runs, commands, strict=True):
-        known = own or Commands("", "", [""] * len(run.rows), [""] * len(run.rows))
+    for run, given in zip(runs, commands, strict=True):
+        known = given or Commands("", "", [""] * len(run.rows), [""] * len(run.rows))
         remarks = list(dict.fromkeys(known.remarks))
-        codes = {text: i for i, text in enumerate(remarks)}
-        found.append(known._asdict() | {"own": list(known.own), "remarks": remarks,
-                                        "codes": [codes[text] for text in known.remarks]})  # fmt: skip
+        place = {text: i for i, text in enumerate(remarks)}
+        own, codes = list(known.own), [place[text] for text in known.remarks]
+        found.append(known._asdict() | {"own": own, "remarks": remarks, "codes": codes})
     return found
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from wfm_jax.results import sensitivity_rows
@@ -31,7 +32,7 @@ class Profile(NamedTuple):
 
     title: str
     slot_ms: float | None
-    rows: list[Row]
+    rows: Sequence[Row]
     notes: list[str]
 
 
@@ -39,7 +40,7 @@ class Cells(NamedTuple):
     """Which tensor suffers from what: rows of ``sensitivity_rows.COLUMNS``, and notes in words."""
 
     name: str
-    rows: list[Row]
+    rows: Sequence[Row]
     notes: list[str]
 
 

@@ -32,7 +32,9 @@ def read_lines(path: pathlib.Path) -> tuple[list[dict[str, Any]], list[str]]:
     if rest.strip():
         found = _object(rest)  # whole, and its newline is missing
         objects += [] if found is None else [found]
-        notes += [] if found is not None else [f"{path.name} ends in half a line, which is left out"]
+        notes += (
+            [] if found is not None else [f"{path.name} ends in half a line, which is left out"]
+        )
     if damaged:
         many = f"{len(damaged)} lines cannot be read and are left out, the first is {damaged[0]}"
         one = f"line {damaged[0]} cannot be read and is left out"

@@ -51,9 +51,11 @@ def _choice(choice: Choice) -> str:
         return f'{kept}<td colspan="4" class="quiet">{escape(choice.best)}</td>'
     row = choice.row
     ratio = number(row, "compression_ratio")
-    texts = [f"{number(row, 'size_bytes') / 1000:.1f}",
-             f"{ratio:.1f}×" if ratio == ratio else DASH,  # noqa: RUF001
-             f"{100 * number(row, 'retention'):.1f} ± {100 * number(row, 'retention_ci95'):.1f} %"]  # fmt: skip
+    texts = [
+        f"{number(row, 'size_bytes') / 1000:.1f}",
+        f"{ratio:.1f}×" if ratio == ratio else DASH,  # noqa: RUF001
+        f"{100 * number(row, 'retention'):.1f} ± {100 * number(row, 'retention_ci95'):.1f} %",
+    ]
     cells = "".join(f'<td class="n">{text}</td>' for text in texts)
     name = escape(naming.point_name(row))
     return (

@@ -2,7 +2,7 @@
 
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from wfm_jax.results.manifest import MANIFEST, Manifest
@@ -38,7 +38,7 @@ class Run(NamedTuple):
     folder: pathlib.Path
     rows: list[dict[str, Any]]
     manifest: Manifest | None
-    contrasts: list[Row]
+    contrasts: Sequence[Row]
     curves: Curves | None
     notes: list[str]
 
@@ -89,7 +89,7 @@ def _manifest(path: pathlib.Path) -> tuple[Manifest | None, list[str]]:
     return None, [f"{why}: which flags made it is not known"]
 
 
-def _contrasts(path: pathlib.Path) -> tuple[list[Row], list[str]]:
+def _contrasts(path: pathlib.Path) -> tuple[Sequence[Row], list[str]]:
     if not (path / CONTRASTS).exists():
         return [], []
     objects, notes = read_lines(path / CONTRASTS)

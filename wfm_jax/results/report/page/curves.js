@@ -22,6 +22,7 @@ function addCurve(i) {
   if (!DRAWN_CURVES.includes(i)) DRAWN_CURVES.push(i);
   if (DRAWN_CURVES.length > MOST_CURVES) DRAWN_CURVES.shift();
   tellCurves();
+  hideRow();
   byId("curves").scrollIntoView();
 }
 

@@ -27,14 +27,19 @@ let MATCHING = CONFIGURATIONS;
 
 function changed() {
   MATCHING = matching();
-  const words =
-    MATCHING.length === CONFIGURATIONS.length
-      ? `All ${MATCHING.length.toLocaleString("en")} configurations are shown.`
-      : `${MATCHING.length.toLocaleString("en")} of ${CONFIGURATIONS.length.toLocaleString("en")} configurations match the filters.`;
-  const crowd =
-    MATCHING.length > MOST_MARKS ? " Where marks crowd, one stands for those beside it." : "";
-  byId("filtered").textContent = words + crowd;
+  sayHowMany();
   LISTENERS.forEach((listener) => listener());
+}
+
+function sayHowMany() {
+  const [shown, all] = [MATCHING, CONFIGURATIONS].map((rows) => rows.length.toLocaleString("en"));
+  const words =
+    shown === all
+      ? `All ${all} configurations are shown.`
+      : `${shown} of ${all} configurations match the filters.`;
+  const crowd = MATCHING.length > MOST_MARKS;
+  byId("filtered").textContent =
+    words + (crowd ? " Where marks crowd, one stands for those beside it." : "");
 }
 
 function buildFilters() {

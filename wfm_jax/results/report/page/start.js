@@ -38,7 +38,7 @@ buildSensitivity();
 buildLatency();
 buildTable();
 setTheme(prefersDark.matches);
-changed();
+sayHowMany();
 
 // Loaded is when what is in view has been drawn.
 requestAnimationFrame(() =>
