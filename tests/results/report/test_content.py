@@ -99,7 +99,7 @@ def test_the_heat_map_has_every_cell_in_its_place():
     ]  # fmt: skip
     found = content.heat_map(Cells("here", rows[:-1], []))
     assert found["tensors"] == ["block_0/mlp", "block_0/query"]
-    assert found["levels"] == ["4 bits", "2 bits", "50 % sparsity"]
+    assert found["levels"] == ["4 bits", "2 bits", "50 % pruned"]
     flat = [value for line in found["rise"] for value in line]
     assert flat[-1] is None
     np.testing.assert_allclose(flat[:-1], [r["task_loss_change"] for r in rows[:-1]], rtol=1e-3)

@@ -250,7 +250,8 @@ def heat_map(cells: Cells) -> dict[str, Any]:
         rise[i][j] = rounded(row["task_loss_change"], 4)
         low, high = number(row, "task_loss_change_low"), number(row, "task_loss_change_high")
         certain[i][j] = bool(low > 0.0 or high < 0.0)
-    words = [f"{at:g} bits" if method == "bits" else f"{100 * at:g} % {method}"
-             for method, at in levels]  # fmt: skip
+    words = [
+        f"{at:g} bits" if method == "bits" else f"{100 * at:g} % pruned" for method, at in levels
+    ]
     return {"name": cells.name, "tensors": [short_name(name) for name in tensors],
             "levels": words, "rise": rise, "certain": certain}  # fmt: skip

@@ -19,7 +19,8 @@ function at(name, i) {
 }
 
 const isReference = (i) => at("kind", i) === "reference";
-const isFinished = (i) => !isReference(i) && at("status", i) === "ok";
+const FINISHED = ROWS.map((i) => !isReference(i) && at("status", i) === "ok");
+const isFinished = (i) => FINISHED[i];
 const CONFIGURATIONS = ROWS.filter((i) => !isReference(i));
 
 // The run of a row, and the row of one of the run's references, or null.
@@ -82,20 +83,18 @@ function command(i) {
 
 // The smallest and best: no other of these rows is as small and as good. Smallest first.
 function frontOf(rows, column, more) {
-  const known = rows.filter((i) => at(column, i) !== null && at("size_bytes", i) !== null);
   const sign = more ? 1 : -1;
-  known.sort(
-    (a, b) => at("size_bytes", a) - at("size_bytes", b) || sign * (at(column, b) - at(column, a)),
-  );
+  const known = rows
+    .map((i) => ({ i, size: at("size_bytes", i), quality: at(column, i) }))
+    .filter(({ size, quality }) => size !== null && quality !== null)
+    .sort((a, b) => a.size - b.size || sign * (b.quality - a.quality));
   const front = [];
-  let best = -Infinity;
-  let size = null;
-  for (const i of known) {
-    const value = sign * at(column, i);
-    if (value > best || (value === best && at("size_bytes", i) === size)) {
-      front.push(i);
-      best = value;
-      size = at("size_bytes", i);
+  let best = { size: null, quality: -sign * Infinity };
+  for (const own of known) {
+    const ahead = sign * (own.quality - best.quality);
+    if (ahead > 0 || (ahead === 0 && own.size === best.size)) {
+      front.push(own.i);
+      best = own;
     }
   }
   return front;

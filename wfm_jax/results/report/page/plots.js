@@ -145,7 +145,7 @@ function stale(elements = [...DRAWN.keys()]) {
 }
 
 // At most so many marks are drawn: where they crowd, the first stands for those beside it.
-const MOST_MARKS = 1500;
+const MOST_MARKS = 800;
 
 function thinned(rows, x, y) {
   if (rows.length <= MOST_MARKS) return rows;
@@ -165,7 +165,10 @@ function thinned(rows, x, y) {
   }
 }
 
-function hoverText(i) {
+const HOVERS = []; // texts, made when they are first wanted
+const hoverText = (i) => (HOVERS[i] ??= hoverOf(i));
+
+function hoverOf(i) {
   const lines = [`<b>${inPlot(at("name", i))}</b>`];
   if (at("run", i) !== null) lines.push(inPlot(at("run", i)));
   for (const name of [

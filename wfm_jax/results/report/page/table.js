@@ -162,19 +162,19 @@ function haystack(i) {
     .toLowerCase());
 }
 
+// By the chosen column, what has no value last; then by size.
 function sorted(rows) {
   const name = TABLE.sort;
   if (!name) return rows;
   const sign = TABLE.down ? -1 : 1;
-  const compare = COLUMNS.get(name).number
-    ? (a, b) => a - b
-    : (a, b) => (a < b ? -1 : a > b ? 1 : 0);
-  const by = (i, j) => {
-    const [a, b] = [at(name, i), at(name, j)];
-    if (a === null || b === null) return (a === null) - (b === null) || i - j;
-    return sign * compare(a, b) || (at("size_bytes", i) ?? 0) - (at("size_bytes", j) ?? 0) || i - j;
-  };
-  return [...rows].sort(by);
+  const keyed = rows.map((i) => ({ i, key: at(name, i), size: at("size_bytes", i) ?? 0 }));
+  const isLess = (a, b) => (a < b ? -1 : a > b ? 1 : 0);
+  keyed.sort((a, b) => {
+    if (a.key === null || b.key === null)
+      return (a.key === null) - (b.key === null) || a.size - b.size || a.i - b.i;
+    return sign * isLess(a.key, b.key) || a.size - b.size || a.i - b.i;
+  });
+  return keyed.map(({ i }) => i);
 }
 
 function markChosen() {
