@@ -350,9 +350,9 @@ def test_ten_thousand_rows_load_in_three_seconds(opened, tmp_path):
     print(f"10,000 rows: {size / 1e6:.1f} MB, loaded in {min(seconds):.2f} s")
     assert min(seconds) < 3.0
     page.locator("#table input[type=search]").fill("kd-q-p 5b")
-    page.wait_for_function(
-        "document.querySelector('#table-status').textContent.match(/of \\\\d{2,3}\\\\./)"
-    )
+    page.wait_for_timeout(1000)
+    found = page.locator("#table-status").inner_text()
+    assert 50 < int(found.removesuffix(".").split()[-1].replace(",", "")) < 1000, found
     look(page, "tasks")
     page.locator("[data-factor=pipeline] summary").click()
     page.locator("[data-factor=pipeline]").get_by_role("button", name="None").click()
