@@ -37,7 +37,7 @@ def opened(browser):
     """Opens a page and waits until it is drawn; at the end nothing may have gone wrong in it."""
     contexts, problems = [], []
 
-    def open_page(file, *, width=1280, height=900, theme="light"):
+    def open_page(file, *, width=1280, height=900, theme="light", before=lambda page: None):
         context = browser.new_context(
             viewport={"width": width, "height": height}, color_scheme=theme, has_touch=width < 700
         )
@@ -48,6 +48,7 @@ def opened(browser):
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("dialog", lambda dialog: problems.append(f"dialog {dialog.message}"))
         page.on("request", lambda request: check(request.url))
+        before(page)
         page.goto(f"file://{file}")
         page.wait_for_selector("html[data-ready]")
         return page

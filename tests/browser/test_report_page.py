@@ -43,10 +43,15 @@ LONELY = """() => {
 }"""
 
 
-def thread_seconds(page):
-    """Processor time of the page's main thread so far."""
+def watched(page):
+    """A session that counts what the page takes, from before it is loaded."""
     session = page.context.new_cdp_session(page)
     session.send("Performance.enable")
+    return session
+
+
+def thread_seconds(session):
+    """Processor time of the page's main thread so far."""
     metrics = session.send("Performance.getMetrics")["metrics"]
     return next(metric["value"] for metric in metrics if metric["name"] == "ThreadTime")
 
@@ -340,13 +345,14 @@ def test_ten_thousand_rows_load_in_three_seconds(opened, tmp_path):
     """
     folder = made_runs.make(tmp_path / "many", made_runs.many(10_000))
     file = written([folder])
-    size, seconds = file.stat().st_size, []
+    size, seconds, sessions = file.stat().st_size, [], []
     assert size < 15e6
     while len(seconds) < 5 and min(seconds, default=9.0) >= 3.0:
-        page = opened(file)
+        page = opened(file, before=lambda page: sessions.append(watched(page)))
+        thread, wall = thread_seconds(sessions[-1]), int(page.get_attribute("html", "data-ready"))
         assert page.locator("#filtered").inner_text().startswith("All 10,000 configurations")
-        wall = int(page.get_attribute("html", "data-ready")) / 1000
-        seconds.append(min(wall, thread_seconds(page)))
+        assert thread > 0.2  # it was counted
+        seconds.append(min(wall / 1000, thread))
     print(f"10,000 rows: {size / 1e6:.1f} MB, loaded in {min(seconds):.2f} s")
     assert min(seconds) < 3.0
     page.locator("#table input[type=search]").fill("kd-q-p 5b")
