@@ -8,7 +8,7 @@ WORKDIR ?= runs/laptop
 # oracles compile as everybody does: there it is running that takes the time.
 QUICK = XLA_FLAGS="$$($(PY) tests/quick_flags.py)"
 
-.PHONY: install sweep smoke pretrain test test-slow test-oracles test-endurance test-all kills lint format clean
+.PHONY: install sweep smoke pretrain test test-slow test-oracles test-browser test-endurance test-all kills lint format clean
 
 install: $(VENV)/.installed
 
@@ -26,6 +26,12 @@ $(VENV)/.oracles: $(VENV)/.dev  # 3 GB to download; half a GB where $(VENV) has 
 	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[cli,export,iq,dev,oracles]'
 	@touch $@
 
+$(VENV)/.browser: $(VENV)/.dev  # the browser itself comes from the system
+	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq chromium; } \
+	  || { echo "Chromium is needed: as root, apt-get install chromium"; exit 1; }
+	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[cli,export,dev,browser]'
+	@touch $@
+
 sweep: install  ## the main job: teacher, sweep, table, picture (resumes when typed again)
 	$(PY) -m experiments.sweep --flagfile=experiments/presets/laptop.flags --workdir=$(WORKDIR)
 
@@ -36,7 +42,7 @@ pretrain: install  ## makes the pretrained nano model anew
 	$(PY) -m experiments.pretrain --flagfile=experiments/presets/pretrain.flags --workdir=runs/nano
 
 test: $(VENV)/.dev  ## everything in under ten minutes on two cores
-	$(QUICK) $(PYTEST) -m "not slow and not endurance" --ignore=tests/oracles
+	$(QUICK) $(PYTEST) -m "not slow and not endurance and not browser" --ignore=tests/oracles
 
 test-slow: $(VENV)/.dev  ## the studies that take minutes
 	$(QUICK) $(PYTEST) -m "slow and not endurance" --ignore=tests/oracles --ignore=tests/studies
@@ -52,10 +58,14 @@ test-oracles: $(VENV)/.oracles  ## against other libraries; fails, rather than s
 	@$(PY) -c 'from importlib.metadata import version as v; print(*(f"{p} {v(p)}" for p in ("sionna-no-rt", "torch", "qwix", "bitsandbytes", "gguf")))'
 	$(PYTEST) tests/oracles
 
+test-browser: $(VENV)/.browser  ## the report page in Chromium; screenshots are in runs/browser
+	@mkdir -p runs
+	$(PY) -m pytest --durations=25 --basetemp=runs/browser -m browser tests/browser
+
 test-all: $(VENV)/.dev  ## each test once: those of test and test-slow together, as they share much
-	$(QUICK) $(PYTEST) -m "not endurance" --ignore=tests/oracles --ignore=tests/studies
+	$(QUICK) $(PYTEST) -m "not endurance and not browser" --ignore=tests/oracles --ignore=tests/studies
 	$(PYTEST) -m slow tests/studies
-	@$(MAKE) --no-print-directory test-oracles
+	@$(MAKE) --no-print-directory test-browser test-oracles
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .

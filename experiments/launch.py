@@ -17,7 +17,20 @@ from wfm_jax.results.manifest import RunFolderError
 from wfm_jax.train.interrupt import Stopped
 
 flags.adopt_module_key_flags(compile_cache)
-WORKDIR = flags.DEFINE_string("workdir", None, "The run folder.", required=True)
+
+
+class _Several(flags.Flag):
+    """A text that may be given more than once: its value is the last one, ``given`` are all."""
+
+    given: tuple[str, ...] = ()
+
+    def parse(self, argument: Any) -> None:
+        self.given = (*self.given, argument) if self.present else (argument,)
+        super().parse(argument)
+
+
+_WORKDIR = _Several(flags.ArgumentParser(), None, "workdir", None, "The run folder.")
+WORKDIR = flags.DEFINE_flag(_WORKDIR, required=True)
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Move a run that is there aside first.")
 
 
@@ -35,6 +48,11 @@ def parse(argv: Sequence[str]) -> list[str]:
     if len(rest) > 1:
         refuse(f"unexpected argument {rest[1]!r}: everything is a --flag")
     return rest
+
+
+def workdirs() -> list[str]:
+    """Every ``--workdir`` that was given, each once, in order; ``WORKDIR`` is the last one."""
+    return list(dict.fromkeys(_WORKDIR.given if _WORKDIR.present else [WORKDIR.value]))
 
 
 def flag_values(*modules: ModuleType) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 Starts from the pretrained teacher (or trains one), runs every pipeline of pruning,
 quantization and distillation at every operating point, measures each on frozen test frames, and
 leaves in --workdir: results.jsonl (the truth, one row a configuration), results.parquet,
-pareto.png, contrasts.jsonl, summary.txt, files/ (packed models) and scores/ (per frame).
+report.html, pareto.png, contrasts.jsonl, summary.txt, files/ (packed models) and scores/ (per
+frame).
 Type the same command again after an interrupt: only what is missing runs.
 
   python -m experiments.sweep --flagfile=experiments/presets/laptop.flags --workdir=runs/laptop
@@ -21,6 +22,7 @@ from experiments import (
     compile_cache,
     distributed_flags,
     launch,
+    report_page,
     sweep_flags,
     teacher_flags,
 )
@@ -61,9 +63,16 @@ def main() -> None:
         console=Console(width=None if sys.stdout.isatty() else 100),
     )
     if is_first():
-        print(
-            f"\nEverything is in {pathlib.Path(launch.WORKDIR.value).resolve()}; open pareto.png."
-        )
+        _tell(launch.WORKDIR.value)
+
+
+def _tell(workdir: str) -> None:
+    """Writes the report page, where plotly is there to draw it, and says what to open."""
+    name = "pareto.png"
+    if report_page.can_be_drawn():
+        name = report_page.write([workdir])[0].name
+    print(f"\nEverything is in {pathlib.Path(workdir).resolve()}; open {name}.")
+    print(f"The page again: python -m experiments.report --workdir={workdir}")
 
 
 if __name__ == "__main__":

@@ -12,16 +12,18 @@ from wfm_jax.results.labels import place_labels
 from wfm_jax.results.naming import Row, number, numbers
 from wfm_jax.results.pareto import pareto_ranks
 
-_LAST_STAGE = {  # colours of Okabe and Ito, told apart by the colour-blind; shapes say it again
+LAST_STAGE = {
     "KD": ("#0072B2", "o", "ends in KD"),
     "FT": ("#E69F00", "s", "ends in fine-tuning"),
     "P": ("#009E73", "^", "ends in P"),
     "Q": ("#D55E00", "v", "ends in Q"),
     "": ("#7F7F7F", "D", "other"),
 }
+"""Colour, marker and words of a pipeline by its last stage. The colours are those of Okabe and Ito,
+told apart by the colour-blind; shapes say it again."""
 
 
-class _Panel(NamedTuple):
+class Panel(NamedTuple):
     """One score over size.
 
     Attributes:
@@ -56,12 +58,10 @@ class _Panel(NamedTuple):
 
 CROWD = 200  # configurations, more of which hide one another
 _SHARES = (0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 1)
-_RETENTION = _Panel(
-    "retention", "retention (1 = teacher, 0 = null)", 1.0, 0.01, -0.05, 0.0, _SHARES
-)
-_GMI = _Panel("gmi_fraction", "GMI / bits per symbol", 1.0, 0.01, 0.0, 0.5, _SHARES)
+RETENTION = Panel("retention", "retention (1 = teacher, 0 = null)", 1.0, 0.01, -0.05, 0.0, _SHARES)
+GMI = Panel("gmi_fraction", "GMI / bits per symbol", 1.0, 0.01, 0.0, 0.5, _SHARES)
 _DECIBELS = (0, 0.1, 0.2, 0.5, 1, 2, 5, 10)
-_SNR_LOSS = _Panel(
+SNR_LOSS = Panel(
     "snr_loss_db", "SNR loss, worst constellation (dB)", 0.0, 0.1, 12.0, 1.0, _DECIBELS
 )
 
@@ -77,11 +77,11 @@ def pareto_picture(rows: Sequence[Row], path: str | os.PathLike) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    first = _RETENTION if naming.quality_column(rows) == "retention" else _GMI
+    first = RETENTION if naming.quality_column(rows) == "retention" else GMI
     drawn = [row for row in naming.configurations(rows) if row.get("status", "ok") == "ok"]
     panels = [first]
     if np.isfinite(numbers(drawn, "snr_loss_db")).any():
-        panels.append(_SNR_LOSS)
+        panels.append(SNR_LOSS)
     figure = Figure(figsize=(6.4 * len(panels), 5.4), dpi=140)
     FigureCanvasAgg(figure)
     for i, panel in enumerate(panels):
@@ -98,14 +98,14 @@ def pareto_picture(rows: Sequence[Row], path: str | os.PathLike) -> None:
         figure.savefig(beside, format="png")
 
 
-def _draw(axes: Any, panel: _Panel, drawn: Sequence[Row], rows: Sequence[Row]) -> None:
+def _draw(axes: Any, panel: Panel, drawn: Sequence[Row], rows: Sequence[Row]) -> None:
     size, score = _coordinates(drawn, panel)
     if not np.isfinite(size + score).any():
         axes.text(0.5, 0.5, "no finished configuration", ha="center", transform=axes.transAxes)
     half_width, front = _half_width(drawn, panel), _front(drawn, panel)
     marks = {"ms": 6 if len(drawn) <= CROWD else 4, "mec": "white", "mew": 0.5, "alpha": 0.9}
-    last = np.array([_last_stage(row) for row in drawn])
-    for stage, (color, marker, label) in _LAST_STAGE.items():
+    last = np.array([last_stage(row) for row in drawn])
+    for stage, (color, marker, label) in LAST_STAGE.items():
         of = (last == stage) & np.isfinite(size + score)
         if of.any():
             axes.errorbar(size[of], score[of], half_width[of], fmt=marker, color=color, label=label,
@@ -123,7 +123,7 @@ def _draw(axes: Any, panel: _Panel, drawn: Sequence[Row], rows: Sequence[Row]) -
     _scale(axes, panel, size, score)
 
 
-def _scale(axes: Any, panel: _Panel, size: np.ndarray, score: np.ndarray) -> None:
+def _scale(axes: Any, panel: Panel, size: np.ndarray, score: np.ndarray) -> None:
     from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
     sizes, scores = size[np.isfinite(size)], score[np.isfinite(score)]
@@ -148,7 +148,7 @@ def _scale(axes: Any, panel: _Panel, size: np.ndarray, score: np.ndarray) -> Non
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _label_front(axes: Any, panel: _Panel, drawn: Sequence[Row]) -> None:
+def _label_front(axes: Any, panel: Panel, drawn: Sequence[Row]) -> None:
     from matplotlib.patheffects import withStroke
 
     size, score = _coordinates(drawn, panel)
@@ -169,7 +169,7 @@ def _label_front(axes: Any, panel: _Panel, drawn: Sequence[Row]) -> None:
     )
 
 
-def _half_width(drawn: Sequence[Row], panel: _Panel) -> np.ndarray:
+def _half_width(drawn: Sequence[Row], panel: Panel) -> np.ndarray:
     """Of the intervals; of a crowd, zero but on the front."""
     half_width = np.nan_to_num(numbers(drawn, f"{panel.column}_ci95"))
     if len(drawn) > CROWD:
@@ -179,7 +179,7 @@ def _half_width(drawn: Sequence[Row], panel: _Panel) -> np.ndarray:
     return half_width
 
 
-def _front(drawn: Sequence[Row], panel: _Panel) -> np.ndarray:
+def _front(drawn: Sequence[Row], panel: Panel) -> np.ndarray:
     """Indices of the Pareto front, the smallest file first."""
     size, score = _coordinates(drawn, panel)
     quality = score if panel.larger_is_better else -score
@@ -188,16 +188,17 @@ def _front(drawn: Sequence[Row], panel: _Panel) -> np.ndarray:
     return front[np.argsort(size[front], kind="stable")]
 
 
-def _coordinates(drawn: Sequence[Row], panel: _Panel) -> tuple[np.ndarray, np.ndarray]:
+def _coordinates(drawn: Sequence[Row], panel: Panel) -> tuple[np.ndarray, np.ndarray]:
     """Size in kB, and the score no worse than is shown."""
     score = numbers(drawn, panel.column)
     return numbers(drawn, "size_bytes") / 1000, _limit(score, panel)
 
 
-def _limit(score: Any, panel: _Panel) -> Any:
+def _limit(score: Any, panel: Panel) -> Any:
     return (np.maximum if panel.larger_is_better else np.minimum)(score, panel.worst)
 
 
-def _last_stage(row: Row) -> str:
+def last_stage(row: Row) -> str:
+    """The key of the row's pipeline in :data:`LAST_STAGE`."""
     last = naming.stages(row)[-1]
-    return last if last in _LAST_STAGE else ""
+    return last if last in LAST_STAGE else ""

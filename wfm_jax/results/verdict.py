@@ -26,17 +26,22 @@ def closing_paragraph(rows: Sequence[Row]) -> str:
     The winner is the smallest file whose retention, less its interval, is at least 95 %; without
     one, the best of each size class is named. What cannot be said from these rows is said so.
     """
+    return " ".join(sentences(rows))
+
+
+def sentences(rows: Sequence[Row]) -> list[str]:
+    """The sentences of :func:`closing_paragraph`; the first one names the winner."""
     groups = group_rows(rows)
     diverged = sum(naming.diverged(row) for row in naming.configurations(rows))
     if not groups:
-        return f"No configuration has a score; diverged: {diverged}."
+        return [f"No configuration has a score; diverged: {diverged}."]
     teacher = naming.reference(rows, "teacher") or {}
     # Orders are compared where the student starts as the teacher, the mildest point first.
     alike = [g for g in groups if (g.row.get("student") or "same") == "same"] or groups
-    sentences = [*_winner(groups, teacher), _orders(alike[::-1]), _distillation(alike[::-1])]
+    found = [*_winner(groups, teacher), _orders(alike[::-1]), _distillation(alike[::-1])]
     if diverged:
-        sentences.append(f"Left out because they diverged: {diverged}.")
-    return " ".join(sentences)
+        found.append(f"Left out because they diverged: {diverged}.")
+    return found
 
 
 def _winner(groups: list[Group], teacher: Row) -> list[str]:
