@@ -29,7 +29,7 @@ $(VENV)/.oracles: $(VENV)/.dev  # 3 GB to download; half a GB where $(VENV) has 
 $(VENV)/.browser: $(VENV)/.dev  # the browser itself comes from the system
 	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq chromium; } \
 	  || { echo "Chromium is needed: as root, apt-get install chromium"; exit 1; }
-	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[cli,export,dev,browser]'
+	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[cli,export,iq,dev,browser]'
 	@touch $@
 
 sweep: install  ## the main job: teacher, sweep, table, picture (resumes when typed again)
