@@ -11,10 +11,23 @@ from wfm_jax.results.rows import complete_row
 POINTS = ((8, 0.5), (4, 0.75), (3, 0.9), (2, 0.95))
 NULL, TEACHER = 0.46, 0.88
 ORDERS = ["-".join(o) for n in (1, 2, 3) for o in itertools.permutations(("P", "Q", "KD"), n)]
+SCRATCH = {"init": "scratch"}
+FACTORS = (("Q-P-KD", {"score_on": "latent"}), ("P-Q-FT", SCRATCH), ("Q-P-FT", SCRATCH))
 PIPELINES = ["none", *ORDERS, "FT", "P-Q-FT", "Q-P-FT"]
 
 
-def make_study(effects=None, *, seeds=10, teachers=3, noise=0.3, seed=0, pipelines=PIPELINES):
+def make_study(
+    effects=None,
+    *,
+    seeds=10,
+    teachers=3,
+    noise=0.3,
+    seed=0,
+    pipelines=PIPELINES,
+    students=("same", "smaller"),
+    recoveries=(0, 50),
+    factors=FACTORS,
+):
     """References and configurations.
 
     Args:
@@ -24,12 +37,13 @@ def make_study(effects=None, *, seeds=10, teachers=3, noise=0.3, seed=0, pipelin
         teachers: how many.
         noise: standard deviation of a file's points, and of what each teacher adds to all.
         seed: of the noise.
-        pipelines: to run.
+        pipelines, students, recoveries: to run.
+        factors: pairs of a pipeline and what else than usual it is run with.
     """
     rng, effects = np.random.default_rng(seed), effects or {}
     names = [f"teacher{i}" for i in range(teachers)]
     rows = [reference(kind, name) for name in names for kind in ("teacher", "null")]
-    for s, student, recovery in itertools.product(range(seeds), ("same", "smaller"), (0, 50)):
+    for s, student, recovery in itertools.product(range(seeds), students, recoveries):
         for pipeline, (bits, sparsity) in itertools.product(pipelines, POINTS):
             gain = effects.get((pipeline, student, recovery > 0), effects.get(pipeline, 0.0))
             kept = 100.0 - damage(pipeline, bits, sparsity) + gain + noise * rng.normal()
@@ -37,8 +51,7 @@ def make_study(effects=None, *, seeds=10, teachers=3, noise=0.3, seed=0, pipelin
                 configuration(pipeline, bits, sparsity, kept, seed=s, student=student,
                               recovery_steps=recovery, teacher_hash=names[s % teachers])
             )  # fmt: skip
-        for pipeline, changes in (("Q-P-KD", {"score_on": "latent"}), ("P-Q-FT", SCRATCH),
-                                  ("Q-P-FT", SCRATCH)):  # fmt: skip
+        for pipeline, changes in factors:
             for bits, sparsity in POINTS:
                 gain = effects.get((pipeline, *changes.values()), 0.0)
                 kept = 100.0 - damage(pipeline, bits, sparsity) + gain + noise * rng.normal()
@@ -49,9 +62,6 @@ def make_study(effects=None, *, seeds=10, teachers=3, noise=0.3, seed=0, pipelin
                 )  # fmt: skip
     distinct = {(row["teacher_hash"], row["config_id"]): complete_row(row) for row in rows}
     return list(distinct.values())
-
-
-SCRATCH = {"init": "scratch"}
 
 
 def damage(pipeline, bits, sparsity):

@@ -48,7 +48,7 @@ OTHERS = (
     Score("SNR loss", "snr_loss_db", "dB", smaller_is_better=True),
     Score("AMC accuracy", "amc_accuracy", "points", factor=100.0),
     Score("channel NMSE", "channel_nmse_db", "dB", smaller_is_better=True),
-    Score("retention, worst task", "retention", "points", factor=100.0),
+    Score("worst-task retention", "retention", "points", factor=100.0),
 )
 
 

@@ -70,7 +70,7 @@ def _head(findings: Findings) -> str:
             "the same for all."
         ),
         *_wrapped(
-            f"Equal budgets: every pipeline that trains has {steps} optimizer steps{of_these}. "
+            f"Equal budgets: every pipeline with KD or FT has {steps} optimizer steps{of_these}. "
             "Compared at equal bytes of the packed file, seed by seed."
         ),
         *_wrapped(
@@ -126,14 +126,13 @@ def _contrast(i: int, answer: Answer, findings: Findings) -> str:
     if answer.verdict == "not run":
         return "\n".join([*lines, *_wrapped(f"{name}: {estimate.why}.", "   ")])
     m, n = len(findings.answers), len(estimate.units)
-    lines += _wrapped(
+    result = (
         f"{name}: {answer.difference:+.2f} points {_interval(answer.interval)}; all {m} at once "
         f"{_interval(answer.together)}; p {_p(answer.p)}, corrected {_p(answer.p_holm)}; {n} "
-        f"{_plural('seed', n)}{_left_out(answer)}.",
-        "   ",
+        f"{_plural('seed', n)}{_left_out(answer)}."
     )
-    lines += _wrapped(" ".join((_teachers(estimate), _in_other_scores(i, findings))), "   ")
-    lines += _wrapped(_sizes(answer), "   ")
+    sentences = (result, _teachers(estimate), _sizes(answer), _in_other_scores(i, findings))
+    lines += _wrapped(" ".join(filter(None, sentences)), "   ")
     if contrast.literature:
         claims = (f"{claim.who}: {_held_against(claim, answer)}" for claim in contrast.literature)
         lines += _wrapped(f"Literature. {'; '.join(claims)}.", "   ")
@@ -158,22 +157,17 @@ def _teachers(estimate: Estimate) -> str:
         return "One teacher: nothing is known of others."
     each = _few([f"{mean:+.2f}" for mean in found.means.values()])
     agree = "the same sign" if found.agree else "not the same sign"
-    differ = "" if math.isnan(found.p_differ) else f", that they differ p {_p(found.p_differ)}"
-    return f"By teacher {each}: {agree}{differ}; for teachers at large {_interval(found.interval)}."
+    differ = "" if math.isnan(found.p_differ) else f" (p {_p(found.p_differ)} that they differ)"
+    return f"By teacher {each}: {agree}{differ}; teachers at large {_interval(found.interval)}."
 
 
 def _in_other_scores(i: int, findings: Findings) -> str:
     parts = []
     for score, answers in findings.others:
-        answer = answers[i]
-        if answer.verdict != "not run":
+        if math.isfinite(difference := answers[i].difference):
             sign = -1.0 if score.smaller_is_better else 1.0
-            ends = sorted(sign * end for end in answer.interval)
-            parts.append(
-                f"{score.name} {sign * answer.difference:+.2f} {score.unit} "
-                f"{_interval(Interval(*ends))}"
-            )
-    return f"Exploratory: {'; '.join(parts)}." if parts else ""
+            parts.append(f"{score.name} {sign * difference:+.2f} {score.unit}")
+    return f"Also {', '.join(parts)}." if parts else ""
 
 
 def _sizes(answer: Answer) -> str:
@@ -184,7 +178,7 @@ def _sizes(answer: Answer) -> str:
         at = _decided(panel.band(), panel.size_bytes / 1000)
         start = panel.indifferent_from()
         if start is None:
-            stops = f"at no size is it known to stay within {MARGIN:g} points"
+            stops = f"nowhere known to stay within {MARGIN:g} points"
         elif start == panel.size_bytes[0]:
             stops = f"within {MARGIN:g} points throughout"
         else:
@@ -214,10 +208,10 @@ def _held_against(claim: Claim, answer: Answer) -> str:
     elif claim.sign == 0:
         held = "agrees" if answer.negligible else "contradicted"
     elif answer.verdict == "equivalent":
-        held = f"contradicted, less than {MARGIN:g} points lie between them"
+        held = "contradicted (equivalent)"
     else:
         held = "agrees" if claim.sign * answer.difference > 0.0 else "contradicted"
-        held += f", by less than {MARGIN:g} points" * answer.negligible
+        held += f" by less than {MARGIN:g} points" * answer.negligible
     return f"{said[claim.sign]}, {held}"
 
 

@@ -91,8 +91,10 @@ def interval(differences: np.ndarray, level: float = 0.95) -> Interval:
     n = differences.size
     if not n:
         return Interval(-math.inf, math.inf)
-    flipped = sign_patterns(n)[1:] < 0
-    count = math.floor((1.0 - level) * (len(flipped) + 1) + _ROUNDING)
+    patterns = sign_patterns(n)
+    flipped = patterns[(patterns < 0).any(axis=1)] < 0
+    unflipped = len(patterns) - len(flipped)  # the first, and those drawn like it
+    count = math.floor((1.0 - level) * len(patterns) + _ROUNDING) - unflipped + 1
     if count < 1 or n < 2:
         return Interval(-math.inf, math.inf)
     sums, sizes = flipped @ differences, flipped.sum(axis=1)
