@@ -10,7 +10,8 @@ from wfm_jax.results.naming import configurations
 from wfm_jax.results.order_contrasts import CONTRASTS, LEVEL, OTHERS, PRIMARY, Arm, Contrast
 from wfm_jax.results.order_points import of_arm, points, shuffled, units, weaker_stages
 from wfm_jax.results.order_rows import StudyRows
-from wfm_jax.results.order_study import answers, established_when_shuffled, over_teachers
+from wfm_jax.results.order_study import answers, established_when_shuffled
+from wfm_jax.results.order_teachers import over_teachers
 
 ORDER = Contrast("", "Q-P-KD", Arm(("Q-P-KD",)), "P-Q-KD", Arm(("P-Q-KD",)))
 TUNED = Contrast("", "P-Q-KD", Arm(("P-Q-KD",)), "P-Q-FT", Arm(("P-Q-FT",)))

@@ -18,8 +18,8 @@ from wfm_jax.results.order_study import (
     Answer,
     answers,
     established_when_shuffled,
-    over_teachers,
 )
+from wfm_jax.results.order_teachers import over_teachers
 from wfm_jax.results.order_verdict import Findings, verdict
 from wfm_jax.results.rows import write_parquet
 from wfm_jax.results.sign_flips import Interval

@@ -3,11 +3,11 @@
 - Commuting: where masks are scored on latent weights and scales are absmax, rounding and masking
   commute, so ``Q-P`` is ``P-Q`` bit for bit.
 - Degenerate: where the student starts as the teacher and alpha is 1, a KD stage before any P or Q
-  has no gradient, so ``KD-P-Q`` is ``P-Q``.
+  has no gradient, so ``KD-P-Q`` is ``P-Q``. A sweep knows and stores one row of both.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -51,7 +51,7 @@ def sameness(rows: Sequence[Row]) -> list[Sameness]:
     rows = [row for row in naming.configurations(rows) if row["status"] == "ok"]
     return [
         _compared("Q-P scored on latent weights with absmax scales is P-Q", rows, _commuting),
-        _compared("KD-P-Q at alpha 1, student same, is P-Q", rows, _degenerate),
+        _compared("KD-P-Q at alpha 1, student same, is P-Q (one row of both)", rows, _degenerate),
     ]
 
 
@@ -70,7 +70,7 @@ def _degenerate(row: Row) -> str | None:
     return "-".join(stages[1:]) if same and stages[0] == "KD" and len(stages) > 1 else None
 
 
-def _compared(name, rows: Sequence[Row], twin_of) -> Sameness:
+def _compared(name: str, rows: Sequence[Row], twin_of: Callable[[Row], str | None]) -> Sameness:
     by_key: dict[tuple, list[Row]] = {}
     for row in rows:
         by_key.setdefault((row["pipeline"], *(row[c] for c in _SAME)), []).append(row)

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
-import scipy.stats
 
 from wfm_jax.results import holm, sign_flips
 from wfm_jax.results.equal_bytes import Curve, at_sizes, common_sizes, curve
@@ -92,7 +91,8 @@ class Answer(NamedTuple):
       estimate: its seeds.
       difference: a minus b, mean over seeds.
       interval: of 95 %, of this contrast alone.
-      together: intervals that hold for all contrasts at once, 95 % (Bonferroni).
+      together: intervals that hold for all contrasts at once, 95 % (Bonferroni). Holm's correction
+        finds more: a sign may be established and zero still be in here, close to an end.
       p, p_holm: alone, and corrected for all contrasts.
       verdict: ``established`` (p_holm below the level), ``equivalent`` (``together`` within the
         margin, and not established), ``not established``, or ``not run``.
@@ -111,25 +111,6 @@ class Answer(NamedTuple):
     def negligible(self) -> bool:
         """Whether the difference is within the margin, whatever its sign."""
         return self.together.within(MARGIN)
-
-
-class OverTeachers(NamedTuple):
-    """Whether an answer is the same under each teacher.
-
-    Attributes:
-      means: by teacher, over its seeds.
-      interval: of 95 % for teachers at large: the teacher is the unit, and seeds tell its mean.
-      p_differ: that the teachers' means differ (one-way analysis of variance); NaN for too few.
-    """
-
-    means: dict[str, float]
-    interval: Interval
-    p_differ: float
-
-    @property
-    def agree(self) -> bool:
-        """Whether the sign is the same under all."""
-        return len({float(np.sign(mean)) for mean in self.means.values()}) == 1
 
 
 def answers(of: Sequence[Point], contrasts: Sequence[Contrast]) -> list[Answer]:
@@ -177,24 +158,6 @@ def curves(of: Sequence[Point]) -> dict[Unit, Curve]:
         for unit, found in by_unit.items()
         if {(p.block.weight_bits, p.block.sparsity) for p in found} == wanted
     }
-
-
-def over_teachers(estimate: Estimate) -> OverTeachers:
-    """The differences of an estimate by teacher."""
-    by_teacher: dict[str, list[float]] = {}
-    for unit, difference in zip(estimate.units, estimate.differences, strict=True):
-        by_teacher.setdefault(unit.teacher, []).append(float(difference))
-    means = {teacher: float(np.mean(own)) for teacher, own in by_teacher.items()}
-    n, values = len(means), np.array(list(means.values()))
-    reach = math.inf
-    if n > 1:
-        reach = float(scipy.stats.t.ppf(1.0 - LEVEL / 2, n - 1) * values.std(ddof=1) / n**0.5)
-    center = float(values.mean()) if n else 0.0
-    groups = [own for own in by_teacher.values() if len(own) > 1]
-    differ = math.nan
-    if len(groups) > 1 and any(np.ptp(own) > 0.0 for own in groups):
-        differ = float(scipy.stats.f_oneway(*groups).pvalue)
-    return OverTeachers(means, Interval(center - reach, center + reach), differ)
 
 
 def established_when_shuffled(

@@ -14,7 +14,8 @@ from wfm_jax.results.order_contrasts import LEVEL, MARGIN, PRIMARY, Claim, Score
 from wfm_jax.results.order_points import Unit
 from wfm_jax.results.order_rows import StudyRows
 from wfm_jax.results.order_sanity import Sameness
-from wfm_jax.results.order_study import Answer, Estimate, over_teachers
+from wfm_jax.results.order_study import Answer, Estimate
+from wfm_jax.results.order_teachers import over_teachers
 from wfm_jax.results.sign_flips import Interval
 
 WIDTH = 100
