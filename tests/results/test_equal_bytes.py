@@ -5,12 +5,13 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wfm_jax.results.equal_bytes import at_sizes, common_sizes, curve
 from wfm_jax.results.size_axis import size_ticks
 
+calm = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 measured = st.lists(st.tuples(st.integers(1, 10**7), st.floats(-100, 100)), min_size=1, max_size=8)
 
 
@@ -27,6 +28,7 @@ def between(points, size):
     return math.nan
 
 
+@calm
 @given(measured, st.integers(1, 10**7))
 def test_between_points_it_is_straight_in_log_bytes(points, size):
     own = curve(*zip(*points, strict=True))
@@ -36,6 +38,7 @@ def test_between_points_it_is_straight_in_log_bytes(points, size):
         assert got == pytest.approx(expected, rel=1e-6, abs=1e-6, nan_ok=True)
 
 
+@calm
 @given(measured, measured, st.integers(2, 9))
 def test_common_sizes_are_reached_by_both(one, other, n):
     curves = [curve(*zip(*points, strict=True)) for points in (one, other)]
@@ -52,6 +55,7 @@ def test_no_curves_have_no_sizes():
     assert common_sizes([], 5).size == 0
 
 
+@calm
 @given(st.floats(1.0, 5000.0), st.floats(1.05, 300.0))
 def test_ticks_are_round_and_within_the_axis(low, ratio):
     ticks = size_ticks(low, low * ratio)

@@ -4,10 +4,12 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wfm_jax.results.holm import adjusted
+
+calm = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def closed_tests(p):
@@ -18,6 +20,7 @@ def closed_tests(p):
     return [max(value for s, value in of.items() if i in s) for i in everything]
 
 
+@calm
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=7))
 def test_it_is_the_shortcut_of_closed_testing(p):
     assert np.allclose(adjusted(p), closed_tests(p), atol=1e-12)

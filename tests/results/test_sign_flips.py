@@ -6,13 +6,14 @@ import math
 import numpy as np
 import pytest
 import scipy.stats
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wfm_jax.results import sign_flips
 from wfm_jax.results.sign_flips import MOST_EXACT, Interval, band, interval, p_value
 
 Z = 4.0
+calm = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 numbers = st.floats(-100, 100).map(lambda value: round(value, 2))
 samples = st.lists(numbers, min_size=1, max_size=9).map(np.array)
 
@@ -26,6 +27,7 @@ def by_hand(differences):
     return as_large / 2 ** len(differences)
 
 
+@calm
 @given(samples)
 def test_the_p_value_is_the_share_of_all_patterns(differences):
     assert p_value(differences) == pytest.approx(by_hand(differences), abs=1e-12)
@@ -64,6 +66,7 @@ def test_the_interval_is_what_the_test_does_not_reject(n, level):
         assert p_value(differences - outside) <= 1 - level
 
 
+@calm
 @given(samples.filter(lambda sample: len(sample) >= 6), st.sampled_from([0.8, 0.95]))
 def test_the_interval_holds_zero_if_and_only_if_the_test_does_not_reject_it(differences, level):
     low, high = interval(differences, level)
@@ -71,6 +74,7 @@ def test_the_interval_holds_zero_if_and_only_if_the_test_does_not_reject_it(diff
     assert near or Interval(low, high).holds(0.0) == (p_value(differences) > 1 - level)
 
 
+@calm
 @given(samples, st.floats(-10, 10))
 def test_interval_and_band_move_with_the_differences(differences, shift):
     moved, still = interval(differences + shift, 0.8), interval(differences, 0.8)
