@@ -24,7 +24,8 @@ from experiments import (
     sweep_flags,
     teacher_flags,
 )
-from wfm_jax.results.progress import Bar, Silent
+from wfm_jax.results.live import on_screen
+from wfm_jax.results.progress import Silent
 from wfm_jax.sweep.processes import is_first
 from wfm_jax.sweep.study import Study, run_study
 
@@ -57,7 +58,7 @@ def main() -> None:
         uncompared=sweep_flags.UNCOMPARED,
         overwrite=launch.OVERWRITE.value,
         references_in=compile_cache.folder(),
-        progress=Bar() if is_first() else Silent(),
+        progress=on_screen() if is_first() else Silent(),
         console=Console(width=None if sys.stdout.isatty() else 100),
     )
     if is_first():

@@ -11,12 +11,14 @@ import os
 import pathlib
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from wfm_jax.results import rows
+from wfm_jax.results import rows, status
 from wfm_jax.results.progress import Progress, Silent
 from wfm_jax.results.room import check_room
+from wfm_jax.results.status import Board, Part
 from wfm_jax.sweep import plan, processes
 from wfm_jax.sweep.architecture import rebuilt_groups
 from wfm_jax.sweep.cohort_run import saved_start, train_cohort
@@ -99,6 +101,7 @@ def run_sweep(
     todo = [(group, list(_starts(run, group, members, ids))) for group, members in groups]
     for group, starts in todo:
         _expect(run, group, starts)
+    _pin_up(run, todo, {c.config_id for c in asked})
     pool = concurrent.futures.ThreadPoolExecutor(max(1, (os.cpu_count() or 2) // 2))
     try:
         for group, _ in todo[1:]:
@@ -123,11 +126,12 @@ def check_machine(configurations: Sequence[Configuration], settings: SweepSettin
 
 
 def _run_cohort(run: Run, group: Group, start: Start) -> None:
-    began = time.monotonic()
+    began, run.at = time.monotonic(), run.at + 1
     if group.choices.need_statistics:
         run.say(f"{group.name}: statistics of calibration frames, for all configurations")
     way = train_cohort(run, group, start)
     finish_cohort(run, group, way.cohort, began)
+    run.see(stage=status.FINISHED)
     if processes.is_first():
         shutil.rmtree(run.folder / COHORT)
 
@@ -181,6 +185,23 @@ def _starts(
             pending = [c for c in pending if c.config_id not in held]
     at_most = min(group.width, run.settings.max_width)
     yield from plan.starts(pending, at_most, run.settings.halving)
+
+
+def _pin_up(run: Run, todo: Sequence[tuple[Group, Sequence[Start]]], asked: set[str]) -> None:
+    """Begins the board: the rows that are there, and the cohorts to come."""
+    stored = rows.read_rows(run.folder / ROWS)[0] if processes.is_first() else []
+    stored = [row for row in stored if row["config_id"] in asked]
+    known, parts, places = {row["config_id"] for row in stored}, [], Counter()
+    for group, starts in todo:
+        for start in starts:
+            members, seed = start.configurations, start.configurations[0].seed
+            places[group.name, seed] += 1
+            part = Part(group.name, seed, places[group.name, seed], len(members))
+            work = plan.work_of(members, run.settings.halving)
+            n_rows = sum(c.config_id in known for c in members)
+            parts.append(part._replace(rows=n_rows, train_left=work.train, finish_left=work.finish))
+    run.board = Board(len(asked), tuple(parts))
+    run.wrote(stored)
 
 
 def _expect(run: Run, group: Group, starts: Sequence[Start]) -> None:

@@ -21,7 +21,8 @@ from wfm_jax.model import ModelConfig
 from wfm_jax.results import atomic, rows
 from wfm_jax.results.manifest import Manifest, open_run
 from wfm_jax.results.plots import pareto_picture
-from wfm_jax.results.progress import Progress, Silent
+from wfm_jax.results.progress import Both, Progress, Silent
+from wfm_jax.results.status_file import StatusFile
 from wfm_jax.results.tables import print_table
 from wfm_jax.results.verdict import closing_paragraph
 from wfm_jax.sweep import contrasts, processes
@@ -117,6 +118,7 @@ def run_study(
     manifest = Manifest(flags, versions(), devices(), ignored=ignored)
     with contextlib.ExitStack() as ends:
         folder = _enter(workdir, manifest, tuple(growable), overwrite, progress, ends)
+        progress = Both(progress, StatusFile(folder))
         stop = ends.enter_context(StopRequest())
         began = time.monotonic()
         try:
