@@ -10,15 +10,21 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
+import jax
 from absl import app, flags, logging
+from rich.console import Console
 
 from experiments import compile_cache
 from wfm_jax.results.manifest import RunFolderError
+from wfm_jax.results.plan import Plan, print_plan
 from wfm_jax.train.interrupt import Stopped
 
 flags.adopt_module_key_flags(compile_cache)
 WORKDIR = flags.DEFINE_string("workdir", None, "The run folder.", required=True)
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Move a run that is there aside first.")
+DRY_RUN = flags.DEFINE_bool(
+    "dry_run", False, "Print what would be done and what it would cost; nothing is written."
+)
 
 
 def parse(argv: Sequence[str]) -> list[str]:
@@ -64,6 +70,18 @@ def refuse(error: object, longest: int = 360) -> None:
     sys.exit(2)
 
 
+def _print(plan: Callable[[], Plan] | None) -> None:
+    """Prints a plan; what is timed for it is compiled anew, and kept nowhere."""
+    if plan is None:
+        raise ValueError("--dry_run: this program has no plan to print")
+    jax.config.update("jax_enable_compilation_cache", False)
+    try:
+        told = plan()
+    finally:
+        jax.config.update("jax_enable_compilation_cache", True)
+    print_plan(told, Console(width=None if sys.stdout.isatty() else 100))
+
+
 def _check_numbers() -> None:
     """No flag takes nan, none with bounds takes inf, and whole numbers have at most 32 bits."""
     for name in flags.FLAGS:
@@ -79,12 +97,20 @@ def _check_numbers() -> None:
             )
 
 
-def launch(main: Callable[[], None]) -> None:
-    """Runs ``main`` with flags parsed; ValueError, OSError and Stopped become exit codes."""
+def launch(main: Callable[[], None], plan: Callable[[], Plan] | None = None) -> None:
+    """Runs ``main`` with flags parsed; ValueError, OSError and Stopped become exit codes.
+
+    Args:
+        main: does it.
+        plan: what it would do; --dry_run prints that instead.
+    """
 
     def guarded(_: Sequence[str]) -> None:
         logging.set_verbosity(logging.WARNING)
         try:
+            if DRY_RUN.value:
+                _print(plan)
+                return
             compile_cache.use()
             main()
         except Stopped as stopped:
