@@ -44,6 +44,17 @@ def studies() -> list[str]:
     return found
 
 
+def wanted(
+    config: ModelConfig,
+) -> tuple[ConditionStudy | None, tuple[TestSet, list[tuple[str, ...]]] | None]:
+    """Both studies, None where one is not asked for."""
+    asked = studies()
+    return (
+        condition_study(config) if "conditions" in asked else None,
+        view_study(config) if "views" in asked else None,
+    )
+
+
 def condition_study(config: ModelConfig) -> ConditionStudy:
     """Conditions of the model's link; a bad value is an error that names its flag."""
     conditions, wanted = standard_conditions(config.link), _listed(_CONDITIONS)

@@ -13,7 +13,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Protocol
 
 from wfm_jax.results import rows, status
 from wfm_jax.results.progress import Progress, Silent
@@ -95,7 +95,9 @@ def run_sweep(
     # All of them first: what does not fit an architecture is said before anything runs.
     ids = {c.config_id for c in missing}
     groups = list(_groups(asked, ids, teacher, settings))
-    processes.agree(lambda: check_room(folder, _bytes_to_write(groups, len(missing))))
+    processes.agree(
+        lambda: check_room(folder, bytes_to_write([group for group, _ in groups], len(missing)))
+    )
     if missing and processes.is_first():
         progress.start("sweep", len(missing))
     todo = [(group, list(_starts(run, group, members, ids))) for group, members in groups]
@@ -161,12 +163,22 @@ def _groups(
                 yield group, list(group.members)
 
 
-def _bytes_to_write(groups: Sequence[tuple[Group, Any]], n_rows: int) -> float:
+class Sized(Protocol):
+    """A group, or the outline of one."""
+
+    @property
+    def width(self) -> int: ...
+
+    @property
+    def cohort_bytes(self) -> int: ...
+
+
+def bytes_to_write(groups: Sequence[Sized], n_rows: int) -> float:
     """Three checkpoints of the largest cohort, and of every row its model and its frame scores."""
     if not groups:
         return 0.0
-    largest = max(group.cohort_bytes for group, _ in groups)
-    of_params = max(group.cohort_bytes / group.width for group, _ in groups) / 4
+    largest = max(group.cohort_bytes for group in groups)
+    of_params = max(group.cohort_bytes / group.width for group in groups) / 4
     return 3.0 * largest + n_rows * (of_params + _SCORES_BYTES)
 
 
