@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 from collections.abc import Callable
+from typing import Any
 
 import jax
 from absl import flags
@@ -19,6 +20,9 @@ from experiments.benchmarks import (
 from wfm_jax.model.config import PRESETS, preset
 from wfm_jax.train.model_files import PRETRAINED, load_teacher
 
+SUITE = flags.DEFINE_enum(
+    "suite", "signal", ["signal", "train", "shrink", "engine", "sensitivity"], "What to measure."
+)
 _ORDERS = flags.DEFINE_list("bits_per_symbol", ["4", "6", "8"], "Constellations of 2^m points.")
 _BATCH_SIZE = flags.DEFINE_integer(
     "batch", None, "Frames in a run: 128 of signals, --teacher_batch_size of training.", 1
@@ -53,6 +57,18 @@ _TF32 = flags.DEFINE_bool(
     "engine_tf32", True, "Float32 products may be computed in TF32 where the device has it."
 )
 _PEER = flags.DEFINE_bool("peer", True, "Run the other library too.")
+
+
+def settings() -> Any:
+    """Of the suite that is asked for."""
+    asked = {
+        "signal": signal,
+        "train": train,
+        "shrink": shrink,
+        "engine": engine_sweep,
+        "sensitivity": sensitivity,
+    }
+    return asked[str(SUITE.value)]()
 
 
 def signal() -> signal_suite.Settings:

@@ -170,8 +170,9 @@ def _teacher_fact(study: Study, teacher: Teacher | None, folder: pathlib.Path) -
 
 def _to_train(study: Study, folder: pathlib.Path) -> TeacherSettings | None:
     """The training of a teacher that is still to come."""
-    trained = not isinstance(study.teacher, TeacherSettings) or (folder / "teacher").exists()
-    return None if trained else study.teacher
+    if isinstance(study.teacher, TeacherSettings) and not (folder / "teacher").exists():
+        return study.teacher
+    return None
 
 
 def _programs_fact(study: Study, groups: Sequence[Outline]) -> Fact:
