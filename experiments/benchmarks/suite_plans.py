@@ -22,7 +22,6 @@ from wfm_jax.results.plan import Fact, Plan, about, counted, disk_fact
 from wfm_jax.results.room import in_units
 
 _FILE_BYTES = 200e3
-_TRAIN_COMPILES, _SCORE_COMPILES = 5.0, 3.0
 
 
 def plan(suite: str, settings: Any, path: pathlib.Path) -> Plan:
@@ -66,7 +65,7 @@ def _train(settings: train_suite.Settings) -> list[Fact]:
         _rounds(1, settings.rounds, f"{settings.steps} steps of {frames} frames each"),
         Fact("compiling", "1 program", "and those of the other library"),
         _memory({"": settings.config}),
-        probe.time_fact(probe.training(steps, frames, _TRAIN_COMPILES), pace),
+        probe.time_fact(probe.training(steps, frames), pace),
     ]
 
 
@@ -108,7 +107,7 @@ def _sensitivity(settings: sensitivity_suite.Settings) -> list[Fact]:
         Fact("cells", f"{n_cells:,}", f"each on {counted(frames, 'frame')}"),
         Fact("compiling", counted(2 + settings.samples, "program"), "of all, and one by one"),
         _memory({"": settings.config}),
-        probe.time_fact(Load(passes, _SCORE_COMPILES * (2 + settings.samples)), pace),
+        probe.time_fact(Load(passes, probe.SCORING_COMPILES * (2 + settings.samples)), pace),
     ]
 
 

@@ -14,8 +14,6 @@ from wfm_jax.results.plan import Fact, Plan, counted, disk_fact
 from wfm_jax.results.room import in_units
 from wfm_jax.signal.link import LinkConfig, sample_frames
 
-COMPILES = 3.0
-"""How many times as long as of a forward pass compiling a program takes that scores frames."""
 _ROW_BYTES = 2000.0
 _PICTURE_BYTES = 300e3
 
@@ -86,7 +84,8 @@ def plan_measuring(
     written = n_rows * _ROW_BYTES + n_pictures * _PICTURE_BYTES + files_bytes
     facts.append(disk_fact(workdir, written, "rows, pictures and files"))
     load = Load(
-        sum(part.passes * part.models * part.frames for part in parts), COMPILES * n_programs
+        sum(part.passes * part.models * part.frames for part in parts),
+        probe.SCORING_COMPILES * n_programs,
     )
     facts.append(probe.time_fact(load, probe.measure_pace(config, batch_size)))
     return Plan(title, tuple(facts))

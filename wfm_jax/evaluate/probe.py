@@ -21,6 +21,9 @@ STEP_PASSES = 3.0
 """Forward passes that a frame of a training step counts as."""
 SCORE_PASSES = 2.0
 """And a frame that is scored: the model told its modulation, and not."""
+TRAINING_COMPILES, SCORING_COMPILES = 7.5, 3.0
+"""How many times as long as of a forward pass compiling takes: of a program that trains on frames
+it draws, and of one that scores. Both are what XLA's log says of the smoke preset."""
 _RUNS = 10
 _ACCELERATOR_FRAMES = 2048
 
@@ -61,9 +64,9 @@ class Load(NamedTuple):
         return self.passes * pace.pass_s + self.compiles * pace.compile_s
 
 
-def training(n_steps: float, batch_size: int, compiles: float) -> Load:
+def training(n_steps: float, batch_size: int) -> Load:
     """The load of a training of all weights, compiled once."""
-    return Load(STEP_PASSES * n_steps * batch_size, compiles)
+    return Load(STEP_PASSES * n_steps * batch_size, TRAINING_COMPILES)
 
 
 def measure_pace(config: ModelConfig, batch_size: int) -> Pace:

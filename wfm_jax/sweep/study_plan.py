@@ -32,11 +32,9 @@ from wfm_jax.sweep.study import Study, manifest_of, teacher_of
 from wfm_jax.train.model_files import Teacher
 from wfm_jax.train.teacher import TeacherSettings
 
-GROUP_COMPILES = 12.0
-REFERENCES_COMPILES = 5.0
-TEACHER_COMPILES = 5.0
-"""How many times as long as of a forward pass compiling takes: of a group's programs, of those that
-score the references, and of one that trains a teacher."""
+GROUP_COMPILES, REFERENCES_COMPILES = 10.0, 15.0
+"""How many times as long as of a forward pass compiling takes, of a group's programs and of those
+that draw test frames and score the references; what XLA's log says of the smoke preset."""
 GROUP_PROGRAMS, REFERENCES_PROGRAMS = 4, 4
 
 
@@ -276,12 +274,12 @@ def load_of(
     if how := _to_train(study, folder):
         frames = how.batch_size * how.accumulate
         for steps in filter(None, (how.masked_steps, how.steps)):
-            load = load.plus(probe.training(steps, frames, TEACHER_COMPILES))
+            load = load.plus(probe.training(steps, frames))
     for group in groups:
         work, share = _work(group, study.settings), group.flops / of_teacher
-        trained = probe.training(share * work.train, batch_size, GROUP_COMPILES)
+        passes = probe.STEP_PASSES * share * work.train * batch_size
         steps = sum(sum(rounds(start.configurations)) for start in group.starts)
         shared = Load(steps * batch_size)  # the teacher's answers
         measured = Load(share * work.finish * scored * len(MODEL_SNRS_DB))
-        load = load.plus(trained).plus(shared).plus(measured)
+        load = load.plus(Load(passes, GROUP_COMPILES)).plus(shared).plus(measured)
     return load

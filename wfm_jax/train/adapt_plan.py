@@ -13,7 +13,7 @@ from wfm_jax.results.rows import rows_so_far
 from wfm_jax.train.adapt import Leaves
 from wfm_jax.train.adapt_files import ROWS
 from wfm_jax.train.adapt_study import AdaptStudy
-from wfm_jax.train.training_plan import COMPILES, SCORE_COMPILES, Stretch, training_facts
+from wfm_jax.train.training_plan import Stretch, training_facts
 
 _HEADS_PASSES = 1.0  # heads alone are trained: all else is only run
 
@@ -65,7 +65,7 @@ def load_of(study: AdaptStudy, units: list[tuple[str, int]]) -> Load:
     for method in study.methods.values():
         heads_alone = isinstance(method, Leaves) and method.pattern != "*"
         passes = _HEADS_PASSES if heads_alone else probe.STEP_PASSES
-        load = load.plus(Load(passes * frames, COMPILES * len(units)))
+        load = load.plus(Load(passes * frames, probe.TRAINING_COMPILES * len(units)))
     n_scored = n_targets + len(units) * len(study.methods) * len(study.seeds)
     scored = probe.SCORE_PASSES * study.n_test_frames * len(AMC_SNRS_DB)
-    return load.plus(Load(scored * n_scored, SCORE_COMPILES * n_targets))
+    return load.plus(Load(scored * n_scored, probe.SCORING_COMPILES * n_targets))

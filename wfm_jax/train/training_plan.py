@@ -13,9 +13,6 @@ from wfm_jax.results.plan import Fact, Plan, counted, disk_fact
 from wfm_jax.results.room import in_units
 from wfm_jax.train.teacher import TeacherSettings
 
-COMPILES = 5.0
-"""How many times as long as of a forward pass compiling a program takes that trains."""
-SCORE_COMPILES = 3.0
 _STATE = 4  # weights, gradients and two moments
 _CHECKPOINTS = 3 * 2  # of weights and two moments, the last two of them
 
@@ -66,9 +63,9 @@ def plan_teacher(
     stretches = [Stretch(n, steps, done.get(n, 0), frames) for n, steps in asked.items() if steps]
     facts = [folder, *training_facts(stretches, probe.bytes_of(param_shapes(config)), workdir)]
     left = [stretch for stretch in stretches if stretch.left]
-    load = Load(0.0, SCORE_COMPILES)
+    load = Load(0.0, probe.SCORING_COMPILES)
     for stretch in left:
-        load = load.plus(probe.training(stretch.left, frames, COMPILES))
+        load = load.plus(probe.training(stretch.left, frames))
     facts.append(probe.time_fact(load, probe.measure_pace(config, settings.batch_size)))
     return Plan("training of a teacher", tuple(facts))
 
