@@ -15,7 +15,7 @@ _RATE = flags.DEFINE_float(
     "baseline_learning_rate", _DEFAULT.learning_rate, "Peak learning rate.", lower_bound=1e-9
 )
 _SEED = flags.DEFINE_integer(
-    "baseline_seed", _DEFAULT.seed, "Initial parameters and data.", lower_bound=0
+    "baseline_seed", _DEFAULT.seed, "Seed of initial parameters and data.", lower_bound=0
 )
 
 

@@ -5,6 +5,7 @@ and one line; SIGINT with 130 and SIGTERM with 75, after the state is saved.
 """
 
 import math
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
@@ -14,25 +15,37 @@ import jax
 from absl import app, flags, logging
 from rich.console import Console
 
-from experiments import compile_cache
+from experiments import compile_cache, help
 from wfm_jax.results.manifest import RunFolderError
 from wfm_jax.results.plan import Plan, print_plan
 from wfm_jax.train.interrupt import Stopped
 
 flags.adopt_module_key_flags(compile_cache)
-WORKDIR = flags.DEFINE_string("workdir", None, "The run folder.", required=True)
-OVERWRITE = flags.DEFINE_bool("overwrite", False, "Move a run that is there aside first.")
+WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder of the run; made if it is not there.", required=True
+)
+OVERWRITE = flags.DEFINE_bool(
+    "overwrite", False, "Move a run that is there aside first; nothing is deleted."
+)
 DRY_RUN = flags.DEFINE_bool(
     "dry_run", False, "Print what would be done and what it would cost; nothing is written."
 )
 
 
-def parse(argv: Sequence[str]) -> list[str]:
-    """Parses flags; a bad one is a line on stderr and exit code 2."""
+def parse(argv: Sequence[str], module: ModuleType | None = None) -> list[str]:
+    """Parses flags; a bad one is a line on stderr and exit code 2.
+
+    Args:
+        argv: the program's name and its arguments.
+        module: the main, whose help --help prints.
+    """
+    if module is not None and set(help.ASKED) & set(argv[1:]):
+        print(help.help_text(module, shutil.get_terminal_size((help.WIDEST, 24)).columns), end="")
+        sys.exit(0)
     try:
         rest = flags.FLAGS(list(argv), known_only=False)
         _check_numbers()
-    except SystemExit:  # --help has been printed; absl ends it with 1
+    except SystemExit:  # --helpfull has been printed; absl ends it with 1
         sys.exit(0)
     except ValueError as error:  # what absl reads beside flags
         refuse(f"--flagfile: a text file is needed ({error})")
@@ -121,4 +134,5 @@ def launch(main: Callable[[], None], plan: Callable[[], Plan] | None = None) -> 
         except (ValueError, OSError, flags.Error) as error:
             refuse(error)
 
-    app.run(guarded, flags_parser=parse)
+    module = sys.modules[main.__module__]
+    app.run(guarded, flags_parser=lambda argv: parse(argv, module))

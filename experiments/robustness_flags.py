@@ -9,11 +9,13 @@ from wfm_jax.evaluate.view_removal import check_subset, standard_subsets
 from wfm_jax.model import ModelConfig
 
 _ALL = ("conditions", "views")
-_STUDIES = flags.DEFINE_list("studies", list(_ALL), f"Of {', '.join(_ALL)}.")
+_STUDIES = flags.DEFINE_list("studies", list(_ALL), f"Studies, of {', '.join(_ALL)}.")
 _CONDITIONS = flags.DEFINE_list(
     "conditions", [], "Names of conditions beside the link itself; default all of them."
 )
-_SNRS = flags.DEFINE_list("condition_snrs_db", ["10", "20"], "SNRs of the conditions, rising.")
+_SNRS = flags.DEFINE_list(
+    "condition_snrs_db", ["10", "20"], "SNRs of the conditions in dB, -20 to 60."
+)
 _FRAMES = flags.DEFINE_integer(
     "constellation_frames",
     200,

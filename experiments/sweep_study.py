@@ -1,4 +1,4 @@
-"""The study that the flags of a sweep ask for, and how its run is kept in a folder."""
+"""Flags of the teacher of a sweep, the study that all flags ask for, and how its run is kept."""
 
 from typing import Any
 
