@@ -82,7 +82,7 @@ def plan_study(
     known = _known(pathlib.Path(workdir), outlook)
     asked = distinct(list(study.configurations))
     missing = [c for c in asked if c.config_id not in known]
-    groups = list(_outlines(asked, known, config, study.settings))
+    groups = list(outlines(asked, known, config, study.settings))
     folder = folder_fact(outlook, counted(len(known), "row") if known else "")
     points = f"of {counted(len(study.configurations), 'point')} asked for"
     there = f"{len(asked) - len(missing)} have their rows, {len(missing)} are missing"
@@ -105,7 +105,7 @@ def _known(folder: pathlib.Path, outlook: Outlook) -> set[str]:
     return {row["config_id"] for row in rows_so_far(folder / ROWS)} if outlook.goes_on else set()
 
 
-def _outlines(
+def outlines(
     asked: Sequence[Configuration], known: set[str], teacher: ModelConfig, settings: SweepSettings
 ) -> Iterable[Outline]:
     """Groups with something to do. Those of rebuilt models are outlined as one of each student, of
