@@ -15,22 +15,44 @@ pytestmark = pytest.mark.slow
 COLUMNS, LINES = 80, 24
 
 
-def on_terminal(command):
-    """Runs a command on a terminal of its own; returns its exit code and all that it wrote."""
-    ours, theirs = pty.openpty()
-    environment = {**os.environ, "COLUMNS": str(COLUMNS), "LINES": str(LINES), "TERM": "xterm"}
-    process = subprocess.Popen(command, stdout=theirs, stderr=theirs, env=environment)
-    os.close(theirs)
+@pytest.fixture
+def on_terminal(tmp_path_factory):
+    """Runs a command on a terminal of its own, with the programs that the other sweeps compiled;
+    returns its exit code and all that it wrote."""
+    cache = {
+        "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.getbasetemp().parent / "compiled"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+    screen = {"COLUMNS": str(COLUMNS), "LINES": str(LINES), "TERM": "xterm"}
+
+    def run(command):
+        ours, theirs = pty.openpty()
+        environment = os.environ | cache | screen
+        process = subprocess.Popen(command, stdout=theirs, stderr=theirs, env=environment)
+        os.close(theirs)
+        try:
+            out = _all(ours)
+            return process.wait(timeout=60), out
+        finally:
+            process.kill()
+            process.wait()
+            os.close(ours)
+
+    return run
+
+
+def _all(handle):
+    """What is written to a terminal until nobody writes any more."""
     parts = []
     while True:
         try:
-            parts.append(os.read(ours, 65536))
-        except OSError:  # nobody writes any more
-            break
-        if not parts[-1]:
-            break
-    os.close(ours)
-    return process.wait(timeout=60), b"".join(parts).decode()
+            part = os.read(handle, 65536)
+        except OSError:  # of a terminal that nobody holds
+            part = b""
+        if not part:
+            return b"".join(parts).decode()
+        parts.append(part)
 
 
 def plain(text):
@@ -38,7 +60,7 @@ def plain(text):
     return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text).replace("\r", "")
 
 
-def test_the_board_is_drawn_and_the_last_one_stays(tmp_path, untrained, finished):
+def test_the_board_is_drawn_and_the_last_one_stays(on_terminal, tmp_path, untrained, finished):
     workdir = tmp_path / "run"
     flags = (*sweep_process.FLAGS, *untrained, f"--workdir={workdir}")
     code, out = on_terminal([sys.executable, "-m", "experiments.sweep", *flags])
@@ -60,7 +82,7 @@ def test_the_board_is_drawn_and_the_last_one_stays(tmp_path, untrained, finished
     sweep_process.same_rows(sweep_process.rows(workdir), sweep_process.rows(finished[0]))
 
 
-def test_a_watch_ends_with_the_sweep(finished):
+def test_a_watch_ends_with_the_sweep(on_terminal, finished):
     command = [sys.executable, "-m", "experiments.watch", f"--workdir={finished[0]}"]
     for more in ([], ["--once"]):
         code, out = on_terminal([*command, *more])

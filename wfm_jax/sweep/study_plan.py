@@ -241,7 +241,8 @@ def _time_fact(
             "time",
             about(seconds),
             f"an estimate from what this folder's run has shown: {paces_s[TRAIN]:.2g} s a "
-            f"configuration-step, {paces_s[FINISH]:.2g} s to measure a configuration",
+            f"configuration-step, {paces_s[FINISH]:.2g} s to measure a configuration; "
+            f"{about(compiling)} of it compiling, less with a warm --compile_cache",
         )
     pace = probe.measure_pace(config, study.settings.batch_size)
     return probe.time_fact(load_of(study, groups, config, pathlib.Path(workdir)), pace)
