@@ -13,14 +13,16 @@ from wfm_jax.train.adapt_study import AdaptStudy, on_link
 _METHODS = ("probe", "lora", "full")
 _SETTINGS = AdaptSettings()
 
-_TARGETS = flags.DEFINE_list("targets", ["nuremberg", "long_delays"], f"Of {', '.join(UNSEEN)}.")
+_TARGETS = flags.DEFINE_list(
+    "targets", ["nuremberg", "long_delays"], f"Links to adapt to, of {', '.join(UNSEEN)}."
+)
 _REPLAY = flags.DEFINE_string(
     "replay",
     None,
     "Another target, replay: channel responses that a radio measured, a CSV file of the ESP32 CSI "
     "tool.",
 )
-_WANTED = flags.DEFINE_list("methods", list(_METHODS), f"Of {', '.join(_METHODS)}.")
+_WANTED = flags.DEFINE_list("methods", list(_METHODS), f"Methods, of {', '.join(_METHODS)}.")
 _LABELS = flags.DEFINE_list(
     "labelled_frames", ["1000"], "Labelled frames, those held back among them: one or more numbers."
 )
@@ -35,7 +37,9 @@ _BATCH = flags.DEFINE_integer(
     "adapt_batch_size", _SETTINGS.batch_size, "Labelled frames a step.", lower_bound=1
 )
 _HELD_BACK = flags.DEFINE_float(
-    "held_back", _SETTINGS.held_back, "Share of the labelled frames to choose by."
+    "held_back",
+    _SETTINGS.held_back,
+    "Share of the labelled frames to choose by, above 0 and below 1.",
 )
 _PATTERN = flags.DEFINE_list(
     "lora_pattern",
@@ -47,7 +51,9 @@ _SCALE = flags.DEFINE_float(
 )
 _HEADS = flags.DEFINE_list("probe_pattern", ["head_*"], "Leaves that a probe trains, by path.")
 _RATES = {
-    name: flags.DEFINE_float(f"{name}_learning_rate", rate, f"Peak, of {name}.", lower_bound=1e-9)
+    name: flags.DEFINE_float(
+        f"{name}_learning_rate", rate, f"Peak learning rate of {name}.", lower_bound=1e-9
+    )
     for name, rate in (("probe", 3e-3), ("lora", 3e-2), ("full", 3e-3))
 }
 _TEST_FRAMES = flags.DEFINE_integer(

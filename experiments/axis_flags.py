@@ -21,8 +21,10 @@ _POINTS = flags.DEFINE_list(
     "Operating points as bits:sparsity, bits of 2-8, 16 or 32, sparsity in [0, 1).",
 )
 _AXES = {
-    "student": flags.DEFINE_list("students", ["same"], "Architectures: same, smaller."),
-    "init": flags.DEFINE_list("inits", ["teacher"], "Starts: teacher, scratch."),
+    "student": flags.DEFINE_list("students", ["same"], "Students: same (as the teacher), smaller."),
+    "init": flags.DEFINE_list(
+        "inits", ["teacher"], "Students start as: teacher, scratch (random weights)."
+    ),
     "seed": flags.DEFINE_list("seeds", ["0"], "Seeds of data stream, ties and initial draws."),
     "act_bits": flags.DEFINE_list("act_bits", ["32"], "Bits of activations after Q: 2-8, 16, 32."),
     "table_bits": flags.DEFINE_list(
@@ -31,18 +33,30 @@ _AXES = {
     "vector_bits": flags.DEFINE_list(
         "vector_bits", ["16"], "Bits of norms and biases after Q: 2-8, or 16 (float16)."
     ),
-    "temperature": flags.DEFINE_list("temperatures", ["2"], "Distillation temperatures."),
+    "temperature": flags.DEFINE_list("temperatures", ["2"], "Distillation temperatures, above 0."),
     "alpha": flags.DEFINE_list("alphas", ["0.9"], "Weights of distillation in KD, 0 to 1."),
-    "learning_rate": flags.DEFINE_list("learning_rates", ["1e-3"], "Peak learning rates."),
+    "learning_rate": flags.DEFINE_list("learning_rates", ["1e-3"], "Peak learning rates, above 0."),
     "steps": flags.DEFINE_list("steps", ["200"], "Optimizer steps of a configuration."),
-    "recovery_steps": flags.DEFINE_list("recovery_steps", ["0"], "Of these, FT at the end."),
-    "score_on": flags.DEFINE_list("score_on", ["current"], "P scores: current, latent."),
-    "train_from": flags.DEFINE_list("train_from", ["snapped"], "After Q: snapped, latent."),
+    "recovery_steps": flags.DEFINE_list(
+        "recovery_steps", ["0"], "Of these, steps on the task loss alone at the end."
+    ),
+    "score_on": flags.DEFINE_list(
+        "score_on",
+        ["current"],
+        "P scores the weights as they are (current) or as before Q (latent).",
+    ),
+    "train_from": flags.DEFINE_list(
+        "train_from", ["snapped"], "Training after Q starts from snapped or latent weights."
+    ),
     "quant_format": flags.DEFINE_list(
         "quant_formats", ["integer"], "Q's grid: integer, affine, nf4, nf4_double."
     ),
-    "bound": flags.DEFINE_list("bounds", ["restricted"], "Of integers: restricted, half_step."),
-    "group_size": flags.DEFINE_list("group_sizes", ["none"], "Inputs that share a scale, or none."),
+    "bound": flags.DEFINE_list(
+        "bounds", ["restricted"], "Scales of integers: restricted, half_step."
+    ),
+    "group_size": flags.DEFINE_list(
+        "group_sizes", ["none"], "Inputs that share a scale of Q, or none: all of an output."
+    ),
     "allocation": flags.DEFINE_list(
         "allocations",
         [UNIFORM],

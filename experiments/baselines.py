@@ -10,50 +10,31 @@ again to resume.
   python -m experiments.baselines --baseline_batch_size=128 --baseline_steps=10000 --workdir=DIR
 """
 
-import sys
-
 from absl import flags
 
-from experiments import launch
+from experiments import baselines_flags, launch
 from wfm_jax.evaluate.accuracy import accuracy_table
 from wfm_jax.evaluate.frames import TestSet
-from wfm_jax.results.manifest import Manifest, open_run
+from wfm_jax.results.manifest import Manifest, foresee, open_run
+from wfm_jax.results.plan import Plan, folder_fact
 from wfm_jax.results.progress import Bar
 from wfm_jax.signal.link import LinkConfig
 from wfm_jax.sweep.study import devices, versions
 from wfm_jax.train.baselines import baselines_in_folder
+from wfm_jax.train.baselines_plan import plan_baselines
 from wfm_jax.train.classifier import ClassifierSettings
 from wfm_jax.train.interrupt import StopRequest
 
-flags.adopt_module_key_flags(launch)
-
-_DEFAULT = ClassifierSettings()
-_STEPS = flags.DEFINE_integer(
-    "baseline_steps", _DEFAULT.steps, "Optimizer steps of each network.", lower_bound=1
-)
-_BATCH = flags.DEFINE_integer(
-    "baseline_batch_size", _DEFAULT.batch_size, "Frames a step.", lower_bound=1
-)
-_RATE = flags.DEFINE_float(
-    "baseline_learning_rate", _DEFAULT.learning_rate, "Peak learning rate.", lower_bound=1e-9
-)
-_SEED = flags.DEFINE_integer(
-    "baseline_seed", _DEFAULT.seed, "Initial parameters and data.", lower_bound=0
-)
+for _module in (launch, baselines_flags):
+    flags.adopt_module_key_flags(_module)
 
 TEST_SEED = 1
 SNRS_DB = tuple(2.5 * step for step in range(13))
 
 
 def main() -> None:
-    settings = ClassifierSettings(
-        steps=_STEPS.value,
-        batch_size=_BATCH.value,
-        learning_rate=_RATE.value,
-        seed=_SEED.value,
-    )
-    manifest = Manifest(launch.flag_values(sys.modules[__name__]), versions(), devices())
-    test_set, progress = TestSet(LinkConfig(), seed=TEST_SEED), Bar()
+    settings, test_set, manifest = _asked()
+    progress = Bar()
     opened = open_run(launch.WORKDIR.value, manifest, overwrite=launch.OVERWRITE.value)
     with opened as run, StopRequest() as stop:
         try:
@@ -69,5 +50,19 @@ def main() -> None:
     print("Classical classifiers know the noise variance, likelihood_genie the channel too.")
 
 
+def plan() -> Plan:
+    """What it would do."""
+    settings, test_set, manifest = _asked()
+    workdir, overwrite = launch.WORKDIR.value, launch.OVERWRITE.value
+    outlook = foresee(workdir, manifest, overwrite=overwrite)
+    folder = folder_fact(outlook)
+    return plan_baselines(test_set, settings, folder, workdir, goes_on=outlook.goes_on)
+
+
+def _asked() -> tuple[ClassifierSettings, TestSet, Manifest]:
+    manifest = Manifest(launch.flag_values(baselines_flags), versions(), devices())
+    return baselines_flags.settings(), TestSet(LinkConfig(), seed=TEST_SEED), manifest
+
+
 if __name__ == "__main__":
-    launch.launch(main)
+    launch.launch(main, plan)

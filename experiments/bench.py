@@ -34,37 +34,33 @@ from experiments.benchmarks import (
     shrink_tables,
     signal_suite,
     signal_tables,
+    suite_plans,
     train_suite,
     train_tables,
 )
 from wfm_jax.results import atomic
+from wfm_jax.results.plan import Plan
 from wfm_jax.results.progress import Bar
 
 for _module in (launch, bench_flags, teacher_flags):
     flags.adopt_module_key_flags(_module)
-_SUITE = flags.DEFINE_enum(
-    "suite", "signal", ["signal", "train", "shrink", "engine", "sensitivity"], "What to measure."
-)
+
+RUNS = {
+    "signal": (signal_suite.run, signal_tables.tables),
+    "train": (train_suite.run, train_tables.tables),
+    "shrink": (shrink_suite.run, shrink_tables.tables),
+    "engine": (engine_suite.run, engine_tables.tables),
+    "sensitivity": (sensitivity_suite.run, sensitivity_tables.tables),
+}
 
 
 def main() -> None:
-    asked, run, tables = {
-        "signal": (bench_flags.signal, signal_suite.run, signal_tables.tables),
-        "train": (bench_flags.train, train_suite.run, train_tables.tables),
-        "shrink": (bench_flags.shrink, shrink_suite.run, shrink_tables.tables),
-        "engine": (bench_flags.engine_sweep, engine_suite.run, engine_tables.tables),
-        "sensitivity": (
-            bench_flags.sensitivity,
-            sensitivity_suite.run,
-            sensitivity_tables.tables,
-        ),
-    }[_SUITE.value]
-    settings, progress = asked(), Bar()
+    (run, tables), path = RUNS[bench_flags.SUITE.value], _path()
+    settings, progress = bench_flags.settings(), Bar()
     try:
         result = run(settings, progress)
     finally:
         progress.close()
-    path = pathlib.Path(launch.WORKDIR.value) / f"{_SUITE.value}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     atomic.write_bytes(path, json.dumps(result, indent=2).encode())
     console = Console(width=None if sys.stdout.isatty() else 100)
@@ -73,7 +69,16 @@ def main() -> None:
     print(f"Everything is in {path.resolve()}.")
 
 
+def plan() -> Plan:
+    """What it would do."""
+    return suite_plans.plan(bench_flags.SUITE.value, bench_flags.settings(), _path())
+
+
+def _path() -> pathlib.Path:
+    return pathlib.Path(launch.WORKDIR.value) / f"{bench_flags.SUITE.value}.json"
+
+
 if __name__ == "__main__":
     flags.set_default(launch.WORKDIR, "runs/bench")
     flags.set_default(compile_cache.CACHE, "off")  # seconds to compile are measured
-    launch.launch(main)
+    launch.launch(main, plan)

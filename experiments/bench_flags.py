@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 from collections.abc import Callable
+from typing import Any
 
 import jax
 from absl import flags
@@ -19,40 +20,81 @@ from experiments.benchmarks import (
 from wfm_jax.model.config import PRESETS, preset
 from wfm_jax.train.model_files import PRETRAINED, load_teacher
 
-_ORDERS = flags.DEFINE_list("bits_per_symbol", ["4", "6", "8"], "Constellations of 2^m points.")
+SUITE = flags.DEFINE_enum(
+    "suite", "signal", ["signal", "train", "shrink", "engine", "sensitivity"], "What to measure."
+)
+_ORDERS = flags.DEFINE_list(
+    "bits_per_symbol", ["4", "6", "8"], "signal: constellations of 2^m points, m of 2, 4, 6, 8."
+)
 _BATCH_SIZE = flags.DEFINE_integer(
     "batch", None, "Frames in a run: 128 of signals, --teacher_batch_size of training.", 1
 )
-_BLOCK_LENGTH = flags.DEFINE_integer("block_length", 1024, "Symbols of a block.", lower_bound=1)
+_BLOCK_LENGTH = flags.DEFINE_integer(
+    "block_length", 1024, "signal: symbols of a block.", lower_bound=1
+)
 _ROUNDS = flags.DEFINE_integer(
     "rounds", None, "Paired runs; medians are shown: 3 of the engine, 7 of all else.", 1
 )
-_CELLS = flags.DEFINE_integer("cells_one_by_one", 6, "Cells run one by one.", lower_bound=1)
+_CELLS = flags.DEFINE_integer(
+    "cells_one_by_one", 6, "sensitivity: cells run one by one.", lower_bound=1
+)
 _CELL_FRAMES = flags.DEFINE_integer(
-    "cell_frames_per_stratum", 8, "Frames of each constellation and K bin.", lower_bound=2
+    "cell_frames_per_stratum",
+    8,
+    "sensitivity: frames of each constellation and K bin.",
+    lower_bound=2,
 )
-_MODELS = flags.DEFINE_list("shrink_models", ["nano", "micro"], f"Of {', '.join(PRESETS)}.")
+_MODELS = flags.DEFINE_list(
+    "shrink_models", ["nano", "micro"], f"shrink: models, of {', '.join(PRESETS)}."
+)
 _SHARE = flags.DEFINE_float(
-    "shrink_share", 0.5, "Share of heads and neurons that go.", lower_bound=0.0, upper_bound=0.99
+    "shrink_share",
+    0.5,
+    "shrink: share of heads and neurons that go.",
+    lower_bound=0.0,
+    upper_bound=0.99,
 )
-_ENGINE_MODELS = flags.DEFINE_list("engine_models", ["nano"], f"Of {', '.join(PRESETS)}.")
+_ENGINE_MODELS = flags.DEFINE_list(
+    "engine_models", ["nano"], f"engine: models, of {', '.join(PRESETS)}."
+)
 _ENGINE_TEACHER = flags.DEFINE_enum(
-    "engine_teacher", "same", ["same", *PRESETS], "The teacher of all of them; same: of its size."
+    "engine_teacher",
+    "same",
+    ["same", *PRESETS],
+    "engine: the teacher of all of them; same: of each one's size.",
 )
 _CONFIGURATIONS = flags.DEFINE_list(
-    "engine_configurations", ["1", "4", "16", "64"], "Configurations that train together, 1-4096."
+    "engine_configurations",
+    ["1", "4", "16", "64"],
+    "engine: configurations that train together, 1 to 4096.",
 )
 _STRATEGIES = flags.DEFINE_list(
-    "engine_strategies", ["map", "vmap", "16"], "map, vmap, or how many are vmapped at a time."
+    "engine_strategies",
+    ["map", "vmap", "16"],
+    "engine: map, vmap, or how many are vmapped at a time, 1 to 1024.",
 )
-_COMPUTES = flags.DEFINE_list("engine_compute", ["float32"], "Of float32, bfloat16.")
+_COMPUTES = flags.DEFINE_list(
+    "engine_compute", ["float32"], "engine: products in float32, bfloat16."
+)
 _BUDGET_S = flags.DEFINE_float(
-    "engine_budget_s", 900.0, "Seconds after which nothing more is begun.", lower_bound=1.0
+    "engine_budget_s", 900.0, "engine: seconds after which nothing more is begun.", lower_bound=1.0
 )
 _TF32 = flags.DEFINE_bool(
-    "engine_tf32", True, "Float32 products may be computed in TF32 where the device has it."
+    "engine_tf32", True, "engine: float32 products may be computed in TF32 where the device has it."
 )
 _PEER = flags.DEFINE_bool("peer", True, "Run the other library too.")
+
+
+def settings() -> Any:
+    """Of the suite that is asked for."""
+    asked = {
+        "signal": signal,
+        "train": train,
+        "shrink": shrink,
+        "engine": engine_sweep,
+        "sensitivity": sensitivity,
+    }
+    return asked[str(SUITE.value)]()
 
 
 def signal() -> signal_suite.Settings:

@@ -10,12 +10,15 @@ ber.png, summary.txt. Type the same command again after an interrupt: only what 
 """
 
 import pathlib
+from typing import Any
 
 from absl import flags
 
 from experiments import ber_flags, launch
 from wfm_jax.evaluate.ber_files import read_out, rows_of_runs, run_in_folder
-from wfm_jax.results.manifest import Manifest, open_run
+from wfm_jax.evaluate.ber_plan import plan_curves
+from wfm_jax.results.manifest import Manifest, foresee, open_run
+from wfm_jax.results.plan import Plan, folder_fact
 from wfm_jax.results.progress import Bar
 from wfm_jax.sweep.study import devices, versions
 from wfm_jax.train.interrupt import StopRequest
@@ -26,15 +29,8 @@ for _module in (launch, ber_flags):
 
 def main() -> None:
     study, added = ber_flags.study(), rows_of_runs(ber_flags.ADD.value)
-    manifest = Manifest(
-        ber_flags.recorded(launch.flag_values(ber_flags)),
-        versions(),
-        devices(),
-        ignored=ber_flags.NOT_RESULTS,
-    )
-    workdir, overwrite = launch.WORKDIR.value, launch.OVERWRITE.value
-    progress = Bar()
-    opened = open_run(workdir, manifest, growable=ber_flags.GROWABLE, overwrite=overwrite)
+    workdir, progress = launch.WORKDIR.value, Bar()
+    opened = open_run(workdir, _manifest(), **_kept())
     with opened as run, StopRequest() as stop:
         try:
             rows = run_in_folder(
@@ -51,5 +47,22 @@ def main() -> None:
     print(f"Everything is in {pathlib.Path(workdir).resolve()}; open ber.png.")
 
 
+def plan() -> Plan:
+    """What it would do."""
+    workdir = launch.WORKDIR.value
+    outlook = foresee(workdir, _manifest(), **_kept())
+    folder = folder_fact(outlook)
+    return plan_curves(ber_flags.study(), folder, workdir, goes_on=outlook.goes_on)
+
+
+def _manifest() -> Manifest:
+    values = ber_flags.recorded(launch.flag_values(ber_flags))
+    return Manifest(values, versions(), devices(), ignored=ber_flags.NOT_RESULTS)
+
+
+def _kept() -> dict[str, Any]:
+    return {"growable": ber_flags.GROWABLE, "overwrite": launch.OVERWRITE.value}
+
+
 if __name__ == "__main__":
-    launch.launch(main)
+    launch.launch(main, plan)

@@ -20,28 +20,38 @@ from wfm_jax.signal.propagation import Scenario
 from wfm_jax.signal.scenarios import SCENARIOS
 
 _SCENARIOS = flags.DEFINE_list(
-    "scenarios", ["factory_hall"], f"Of {', '.join(SCENARIOS)}: a row of panels each."
+    "scenarios", ["factory_hall"], f"Scenarios, a row of panels each, of {', '.join(SCENARIOS)}."
 )
 _MODULATIONS = flags.DEFINE_list(
     "modulations", ["4", "16", "64", "256"], "Points of square QAM: 4, 16, 64, 256, 1024."
 )
-_RECEIVERS = flags.DEFINE_list("receivers", ["genie", "lmmse", "ls"], f"Of {', '.join(RECEIVERS)}.")
-_SNR = flags.DEFINE_string("snr_db", None, "SNRs: first:last:step or a,b,... Default 0:30:5.")
-_EBN0 = flags.DEFINE_string("ebn0_db", None, "Eb/N0 instead of the SNR, written as that is.")
+_RECEIVERS = flags.DEFINE_list(
+    "receivers", ["genie", "lmmse", "ls"], f"Receivers, of {', '.join(RECEIVERS)}."
+)
+_SNR = flags.DEFINE_string(
+    "snr_db", None, "SNRs in dB: first:last:step or a,b,... (0:30:5 if not given)."
+)
+_EBN0 = flags.DEFINE_string("ebn0_db", None, "Eb/N0 in dB instead of the SNR, written likewise.")
 _CHARGE = flags.DEFINE_bool(
     "charge_overhead", False, "In --ebn0_db, pilots and cyclic prefix are charged to the bits."
 )
-_SEED = flags.DEFINE_integer("seed", 0, "Of all frames.", lower_bound=0)
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of all frames.", lower_bound=0)
 
 _RULE = StopRule()
 _FRAME_ERRORS = flags.DEFINE_integer(
-    "target_frame_errors", _RULE.target_frame_errors, "Wrong frames for a point.", lower_bound=1
+    "target_frame_errors",
+    _RULE.target_frame_errors,
+    "A point ends at so many wrong frames.",
+    lower_bound=1,
 )
 _BIT_ERRORS = flags.DEFINE_integer(
-    "target_bit_errors", None, "Or wrong bits for a point.", lower_bound=1
+    "target_bit_errors",
+    None,
+    "Or at so many wrong bits; only frames count if not given.",
+    lower_bound=1,
 )
 _MAX_FRAMES = flags.DEFINE_integer(
-    "max_frames", _RULE.max_frames, "Or frames for a point.", lower_bound=1
+    "max_frames", _RULE.max_frames, "Or after so many frames.", lower_bound=1
 )
 _BATCH = flags.DEFINE_integer("batch_frames", 256, "Frames simulated at once.", lower_bound=1)
 _EARLY = flags.DEFINE_bool(
@@ -62,27 +72,44 @@ _OVER_TIME = flags.DEFINE_enum(
     "Pilots of several OFDM symbols: averaged or interpolated.",
 )
 
-_K_DB = flags.DEFINE_float("k_db", None, "K-factor of scenarios with one K; -inf is Rayleigh.")
-_SPREAD = flags.DEFINE_float("delay_spread_ns", None, "Delay spread of scenarios with one.")
-_SPEED = flags.DEFINE_float("speed_m_s", None, "Speed of all links.")
+_K_DB = flags.DEFINE_float("k_db", None, "K-factor in dB of scenarios with one; -inf: Rayleigh.")
+_SPREAD = flags.DEFINE_float(
+    "delay_spread_ns", None, "rms delay spread in ns, of scenarios with one."
+)
+_SPEED = flags.DEFINE_float("speed_m_s", None, "Speed of all links in m/s.")
 
 _LINK = {
     "n_symbols": flags.DEFINE_integer("n_symbols", 8, "OFDM symbols of a frame.", lower_bound=1),
-    "n_subcarriers": flags.DEFINE_integer("n_subcarriers", 48, "In use.", lower_bound=1),
-    "fft_size": flags.DEFINE_integer("fft_size", 64, "The rest is guard band.", lower_bound=1),
-    "cp_samples": flags.DEFINE_integer("cp_samples", 48, "Cyclic prefix.", lower_bound=0),
-    "sample_rate_hz": flags.DEFINE_float("sample_rate_hz", 10e6, "Sample rate.", lower_bound=1.0),
-    "pilot_spacing": flags.DEFINE_integer("pilot_spacing", 2, "Of the comb.", lower_bound=1),
+    "n_subcarriers": flags.DEFINE_integer(
+        "n_subcarriers", 48, "Subcarriers in use.", lower_bound=1
+    ),
+    "fft_size": flags.DEFINE_integer(
+        "fft_size", 64, "Points of the FFT; what is not in use is guard band.", lower_bound=1
+    ),
+    "cp_samples": flags.DEFINE_integer(
+        "cp_samples", 48, "Samples of the cyclic prefix.", lower_bound=0
+    ),
+    "sample_rate_hz": flags.DEFINE_float(
+        "sample_rate_hz", 10e6, "Sample rate in Hz.", lower_bound=1.0
+    ),
+    "pilot_spacing": flags.DEFINE_integer(
+        "pilot_spacing", 2, "Subcarriers from pilot to pilot.", lower_bound=1
+    ),
     "max_timing_offset": flags.DEFINE_integer(
         "max_timing_offset", 0, "The window starts up to so many samples early.", lower_bound=0
     ),
     "max_carrier_offset_hz": flags.DEFINE_float(
-        "max_carrier_offset_hz", 0.0, "Of the oscillator, either way.", lower_bound=0.0
+        "max_carrier_offset_hz",
+        0.0,
+        "Carrier offset in Hz, up to so much either way.",
+        lower_bound=0.0,
     ),
-}  # fmt: skip
+}
 _PILOTS = flags.DEFINE_list("pilot_symbols", ["1", "6"], "OFDM symbols with pilots, from 0.")
 
-PANELS = flags.DEFINE_list("panels", ["ber", "ser", "gmi"], f"Of {', '.join(SCORES)}.")
+PANELS = flags.DEFINE_list(
+    "panels", ["ber", "ser", "gmi"], f"Panels of the picture, of {', '.join(SCORES)}."
+)
 ADD = flags.DEFINE_list("add", [], "Run folders whose curves are drawn beside, hollow.")
 GROWABLE = ("scenarios", "modulations", "snr_db", "ebn0_db")
 NOT_RESULTS = ("workdir", "overwrite", "panels", "add")

@@ -25,8 +25,11 @@ import pathlib
 from absl import flags
 
 from experiments import checkpoint_flag, evaluate_flags, launch, recorded, recording_flags
+from wfm_jax.evaluate import study_parts
 from wfm_jax.evaluate.evaluation_files import read_out, run_in_folder
-from wfm_jax.results.manifest import Manifest, open_run
+from wfm_jax.evaluate.measuring_plan import plan_measuring
+from wfm_jax.results.manifest import Manifest, foresee, open_run
+from wfm_jax.results.plan import Plan, folder_fact
 from wfm_jax.results.progress import Bar
 from wfm_jax.sweep.study import devices, versions
 from wfm_jax.train.interrupt import StopRequest
@@ -40,15 +43,9 @@ def main() -> None:
         return recorded.run(recording)
     teacher = checkpoint_flag.teacher()
     study, classifiers = evaluate_flags.study(teacher.config.link), evaluate_flags.classifiers()
-    manifest = Manifest(
-        launch.flag_values(checkpoint_flag, evaluate_flags),
-        versions(),
-        devices(),
-        ignored=evaluate_flags.NOT_RESULTS,
-    )
     workdir, progress = launch.WORKDIR.value, Bar()
     with (
-        open_run(workdir, manifest, overwrite=launch.OVERWRITE.value) as run,
+        open_run(workdir, _manifest(), overwrite=launch.OVERWRITE.value) as run,
         StopRequest() as stop,
     ):
         try:
@@ -68,5 +65,20 @@ def main() -> None:
     print(f"Everything is in {pathlib.Path(workdir).resolve()}; open ber.png.")
 
 
+def plan() -> Plan:
+    """What it would do."""
+    config, workdir = checkpoint_flag.teacher().config, launch.WORKDIR.value
+    study, _ = evaluate_flags.study(config.link), evaluate_flags.classifiers()
+    outlook = foresee(workdir, _manifest(), overwrite=launch.OVERWRITE.value)
+    parts, folder = study_parts.of_evaluation(study), folder_fact(outlook)
+    n_rows = 40 * len(study.snrs_db)
+    return plan_measuring("evaluation", folder, parts, config, workdir, n_rows=n_rows, n_pictures=6)
+
+
+def _manifest() -> Manifest:
+    values = launch.flag_values(checkpoint_flag, evaluate_flags)
+    return Manifest(values, versions(), devices(), ignored=evaluate_flags.NOT_RESULTS)
+
+
 if __name__ == "__main__":
-    launch.launch(main)
+    launch.launch(main, plan)

@@ -11,7 +11,7 @@ from wfm_jax.evaluate.frames import TestSet
 from wfm_jax.evaluate.model_study import ModelStudy
 from wfm_jax.signal.link import LinkConfig
 
-_SNRS = flags.DEFINE_string("snrs_db", "0:30:2.5", "SNRs: first:last:step or a,b,...")
+_SNRS = flags.DEFINE_string("snrs_db", "0:30:2.5", "SNRs in dB: first:last:step or a,b,...")
 _FRAMES = flags.DEFINE_integer(
     "evaluation_frames", 40, "Test frames per modulation and K bin, at each SNR.", lower_bound=2
 )

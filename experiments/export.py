@@ -13,36 +13,34 @@ WORKDIR/export/CONFIG_ID.
 import json
 import pathlib
 import sys
+from collections.abc import Sequence
 
 import jax
 from absl import flags
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 
-from experiments import export_flags, launch
+from experiments import export_flags, export_table, launch
+from wfm_jax.evaluate.probe import Load, measure_pace, time_fact
 from wfm_jax.export import forms
 from wfm_jax.export.load_model import load_model
 from wfm_jax.export.onnx_model import trtexec_line
 from wfm_jax.model import sample_batch
 from wfm_jax.results import atomic
-from wfm_jax.results.naming import DASH, number, point_name, reference
+from wfm_jax.results.naming import Row, number, point_name, reference
+from wfm_jax.results.plan import Fact, Plan, counted, disk_fact
 from wfm_jax.results.progress import Bar
-from wfm_jax.results.rows import read_rows
+from wfm_jax.results.rows import rows_so_far
 
 for _module in (launch, export_flags):
     flags.adopt_module_key_flags(_module)
+FRAMES = 64
+KEPT = ("config_id", "pipeline", "retention", "retention_ci95", "size_bytes", "snr_loss_db")
 
 
 def main() -> None:
-    workdir, asked = pathlib.Path(launch.WORKDIR.value), export_flags.forms()
-    rows, _ = read_rows(workdir / "results.jsonl")
-    row = export_flags.chosen(rows)
-    identity, name = row["config_id"], point_name(row)
-    packed = workdir / "files" / f"{identity}.wfm"
-    folder = export_flags.folder(workdir / "export" / identity)
-    progress, model = Bar(), load_model(packed)
-    draw = jax.jit(lambda key: sample_batch(model.config, key=key, batch_size=64).frame)
+    asked, (rows, row, packed, folder) = export_flags.forms(), _chosen()
+    name, progress, model = point_name(row), Bar(), load_model(packed)
+    draw = jax.jit(lambda key: sample_batch(model.config, key=key, batch_size=FRAMES).frame)
     try:
         progress.start("export", 2 * len(asked))
         written = forms.write(packed, asked, folder, name=name, progress=progress)
@@ -53,33 +51,10 @@ def main() -> None:
     finally:
         progress.close()
     teacher = number(reference(rows, "teacher") or {}, "size_bytes")
-
-    table = Table(
-        title=f"{name}, {identity}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False
-    )
-    for heading in ("file", "kB", "smaller", "bits that differ", "classes", "channel dB"):
-        table.add_column(heading, justify="left" if heading == "file" else "right", no_wrap=True)
-    for file in written:
-        agreed = found[file.form]
-        table.add_row(
-            file.path.name,
-            f"{file.size_bytes / 1e3:,.1f}",
-            f"{teacher / file.size_bytes:.1f}x" if teacher > 0 else DASH,
-            f"{agreed.bits:.3%}",
-            f"{agreed.classes:.1%}",
-            f"{agreed.channel_db:.1f}",
-        )
     console = Console(width=None if sys.stdout.isatty() else 100)
-    console.print(table)
-    console.print(
-        "Smaller: than the teacher's float32 file. Differ: from the compressed model in JAX, on 64 "
-        "frames\nthat it was told nothing of.",
-        style="dim",
-        highlight=False,
-    )
-    kept = {"retention", "retention_ci95", "size_bytes", "snr_loss_db", "pipeline", "config_id"}
+    export_table.print_table(f"{name}, {row['config_id']}", written, found, teacher, console)
     told = {
-        "configuration": {column: row.get(column) for column in sorted(kept)},
+        "configuration": {column: row.get(column) for column in KEPT},
         "files": {f.path.name: f.size_bytes for f in written},
         "differ": {f.path.name: found[f.form]._asdict() for f in written},
     }
@@ -90,5 +65,33 @@ def main() -> None:
     print(f"Everything is in {folder.resolve()}.")
 
 
+def plan() -> Plan:
+    """What it would do."""
+    asked, (_, row, packed, folder) = export_flags.forms(), _chosen()
+    facts = [Fact("configuration", point_name(row), f"{row['config_id']}, {packed}")]
+    for form in asked:
+        path = folder / forms.FILES[form]
+        there = "is there and would be replaced" if path.exists() else "would be written"
+        facts.append(Fact(form, path.name, there))
+    n_bytes = 4.0 * number(row, "params_total") if row.get("params_total") else 1e6
+    facts.append(
+        Fact("checked on", counted(FRAMES, "frame"), "each file beside the compressed model")
+    )
+    facts.append(disk_fact(folder, n_bytes * len(asked), "at most float32 weights in each file"))
+    load = Load(2.0 * FRAMES * len(asked), 2.0 * len(asked))  # of each file two programs
+    facts.append(time_fact(load, measure_pace(load_model(packed).config, FRAMES)))
+    return Plan("export", tuple(facts))
+
+
+def _chosen() -> tuple[Sequence[Row], Row, pathlib.Path, pathlib.Path]:
+    """All rows, the one that is asked for, its packed file, and the folder of what is written."""
+    workdir = pathlib.Path(launch.WORKDIR.value)
+    rows = rows_so_far(workdir / "results.jsonl")
+    row = export_flags.chosen(rows)
+    identity = row["config_id"]
+    folder = export_flags.folder(workdir / "export" / identity)
+    return rows, row, workdir / "files" / f"{identity}.wfm", folder
+
+
 if __name__ == "__main__":
-    launch.launch(main)
+    launch.launch(main, plan)

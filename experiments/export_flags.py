@@ -9,7 +9,7 @@ from wfm_jax.export.forms import FILES
 from wfm_jax.results import choose
 from wfm_jax.results.naming import Row
 
-_ROW = flags.DEFINE_string("row", None, "The configuration whose config_id starts so.")
+_ROW = flags.DEFINE_string("row", None, "The configuration whose config_id starts so (hex digits).")
 _UNDER_BYTES = flags.DEFINE_float(
     "under_bytes", None, "The best one whose packed file has at most so many.", lower_bound=1.0
 )

@@ -18,36 +18,35 @@ from absl import flags
 
 from experiments import checkpoint_flag, failure_modes_flags, launch
 from wfm_jax.evaluate import failure_files as files
+from wfm_jax.evaluate import study_parts
+from wfm_jax.evaluate.measuring_plan import plan_measuring
 from wfm_jax.results import failure_tables
 from wfm_jax.results.failure_rows import SIZE_COLUMNS
-from wfm_jax.results.manifest import Manifest, open_run
+from wfm_jax.results.manifest import Manifest, foresee, open_run
+from wfm_jax.results.plan import Plan, folder_fact
 from wfm_jax.results.progress import Bar
-from wfm_jax.sweep import student_size
 from wfm_jax.sweep.references import null_of
-from wfm_jax.sweep.settings import SweepSettings
-from wfm_jax.sweep.study import Study, devices, versions
+from wfm_jax.sweep.student_size import StudentSizes, run_in_folder
+from wfm_jax.sweep.study import devices, versions
+from wfm_jax.sweep.study_plan import plan_study
 from wfm_jax.train.frame_loss import frame_loss
 from wfm_jax.train.interrupt import StopRequest
-from wfm_jax.train.model_files import Teacher
 
 for _module in (launch, checkpoint_flag, failure_modes_flags):
     flags.adopt_module_key_flags(_module)
 
 
 def main() -> None:
-    name, workdir = failure_modes_flags.study_name(), pathlib.Path(launch.WORKDIR.value)
-    teacher = checkpoint_flag.teacher()
-    study, path = failure_modes_flags.study(teacher.config), workdir / f"{name}.jsonl"
-    values = launch.flag_values(failure_modes_flags) | {"checkpoint": teacher.hash}
-    shown = {"overwrite": launch.OVERWRITE.value}
-    if isinstance(study, student_size.StudentSizes):
-        rows = student_size.run_in_folder(
-            study, _sweep(teacher), workdir, flags=values, progress=Bar(), **shown
-        )
+    name, teacher, study, kept = failure_modes_flags.asked()
+    workdir, manifest = pathlib.Path(launch.WORKDIR.value), Manifest(kept, versions(), devices())
+    path, shown = workdir / f"{name}.jsonl", {"overwrite": launch.OVERWRITE.value}
+    if isinstance(study, StudentSizes):
+        sweep = failure_modes_flags.sweep(study, teacher)
+        rows = run_in_folder(study, sweep, workdir, flags=kept, progress=Bar(), **shown)
         files.write_rows(SIZE_COLUMNS, path, rows)
     else:
         model = files.Model(*teacher[:2], null_of(teacher.params), teacher.hash, frame_loss)
-        manifest, progress = Manifest(values, versions(), devices()), Bar()
+        progress = Bar()
         with open_run(workdir, manifest, growable=(), **shown), StopRequest() as stop:
             try:
                 rows = files.measure_in_folder(
@@ -61,15 +60,19 @@ def main() -> None:
     print(f"Everything is in {workdir.resolve()}.")
 
 
-def _sweep(teacher: Teacher) -> Study:
-    return Study(
-        configurations=(),
-        model=teacher.config,
-        teacher=checkpoint_flag.CHECKPOINT.value,
-        settings=SweepSettings(),
-        test_set=failure_modes_flags.test_set(teacher.config),
-    )
+def plan() -> Plan:
+    """What it would do."""
+    name, teacher, study, kept = failure_modes_flags.asked()
+    workdir, overwrite = launch.WORKDIR.value, launch.OVERWRITE.value
+    if isinstance(study, StudentSizes):
+        sweep = failure_modes_flags.sweep(study, teacher)
+        return plan_study(sweep, workdir, kept, overwrite=overwrite)
+    manifest = Manifest(kept, versions(), devices())
+    outlook = foresee(workdir, manifest, growable=(), overwrite=overwrite)
+    path = pathlib.Path(workdir, f"{name}.jsonl") if outlook.goes_on else None
+    parts, folder = study_parts.of_failure_mode(study, teacher.params, path), folder_fact(outlook)
+    return plan_measuring(name, folder, parts, teacher.config, workdir, n_rows=100, n_pictures=0)
 
 
 if __name__ == "__main__":
-    launch.launch(main)
+    launch.launch(main, plan)

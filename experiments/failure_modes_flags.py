@@ -1,14 +1,21 @@
 """Flags of the failure modes: which study, on which frames, how long students train."""
 
+import sys
+from typing import Any
+
 from absl import flags
 
+from experiments import checkpoint_flag, launch
 from experiments.levels import parse_levels
 from wfm_jax.evaluate.frames import TestSet
 from wfm_jax.evaluate.sensitive_tensors import SensitiveTensors
 from wfm_jax.evaluate.wrong_calibration import standard_sources
 from wfm_jax.evaluate.wrong_calibration_study import WrongCalibration
 from wfm_jax.model import ModelConfig
+from wfm_jax.sweep.settings import SweepSettings
 from wfm_jax.sweep.student_size import Arm, StudentSizes
+from wfm_jax.sweep.study import Study
+from wfm_jax.train.model_files import Teacher
 
 STUDIES = ("calibration", "student_size", "sensitive_tensors")
 STUDY = flags.DEFINE_enum("study", None, list(STUDIES), "Which one; must be given.")
@@ -109,6 +116,22 @@ def study(config: ModelConfig) -> SensitiveTensors | WrongCalibration | StudentS
     if STUDY.value == "student_size":
         return student_size()
     return (calibration if STUDY.value == "calibration" else sensitive_tensors)(config)
+
+
+Asked = tuple[str, Teacher, SensitiveTensors | WrongCalibration | StudentSizes, dict[str, Any]]
+
+
+def asked() -> Asked:
+    """Name of the study, model, study, and the flags that the manifest keeps."""
+    name, teacher = study_name(), checkpoint_flag.teacher()
+    values = launch.flag_values(sys.modules[__name__]) | {"checkpoint": teacher.hash}
+    return name, teacher, study(teacher.config), values
+
+
+def sweep(sizes: StudentSizes, teacher: Teacher) -> Study:
+    """The sweep that student_size runs."""
+    checkpoint, frames = checkpoint_flag.CHECKPOINT.value, test_set(teacher.config)
+    return Study(sizes.configurations(), teacher.config, checkpoint, SweepSettings(), frames)
 
 
 def _whole(flag: flags.FlagHolder, least: int, most: int) -> tuple[int, ...]:

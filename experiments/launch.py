@@ -5,15 +5,19 @@ and one line; SIGINT with 130 and SIGTERM with 75, after the state is saved.
 """
 
 import math
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
+import jax
 from absl import app, flags, logging
+from rich.console import Console
 
-from experiments import compile_cache
+from experiments import compile_cache, help
 from wfm_jax.results.manifest import RunFolderError
+from wfm_jax.results.plan import Plan, print_plan
 from wfm_jax.train.interrupt import Stopped
 
 flags.adopt_module_key_flags(compile_cache)
@@ -29,17 +33,32 @@ class _Several(flags.Flag):
         super().parse(argument)
 
 
-_WORKDIR = _Several(flags.ArgumentParser(), None, "workdir", None, "The run folder.")
+_WORKDIR = _Several(
+    flags.ArgumentParser(), None, "workdir", None, "Folder of the run; made if it is not there."
+)
 WORKDIR = flags.DEFINE_flag(_WORKDIR, required=True)
-OVERWRITE = flags.DEFINE_bool("overwrite", False, "Move a run that is there aside first.")
+OVERWRITE = flags.DEFINE_bool(
+    "overwrite", False, "Move a run that is there aside first; nothing is deleted."
+)
+DRY_RUN = flags.DEFINE_bool(
+    "dry_run", False, "Print what would be done and what it would cost; nothing is written."
+)
 
 
-def parse(argv: Sequence[str]) -> list[str]:
-    """Parses flags; a bad one is a line on stderr and exit code 2."""
+def parse(argv: Sequence[str], module: ModuleType | None = None) -> list[str]:
+    """Parses flags; a bad one is a line on stderr and exit code 2.
+
+    Args:
+        argv: the program's name and its arguments.
+        module: the main, whose help --help prints.
+    """
+    if module is not None and set(help.ASKED) & set(argv[1:]):
+        print(help.help_text(module, shutil.get_terminal_size((help.WIDEST, 24)).columns), end="")
+        sys.exit(0)
     try:
         rest = flags.FLAGS(list(argv), known_only=False)
         _check_numbers()
-    except SystemExit:  # --help has been printed; absl ends it with 1
+    except SystemExit:  # --helpfull has been printed; absl ends it with 1
         sys.exit(0)
     except ValueError as error:  # what absl reads beside flags
         refuse(f"--flagfile: a text file is needed ({error})")
@@ -82,6 +101,18 @@ def refuse(error: object, longest: int = 360) -> None:
     sys.exit(2)
 
 
+def _print(plan: Callable[[], Plan] | None) -> None:
+    """Prints a plan; what is timed for it is compiled anew, and kept nowhere."""
+    if plan is None:
+        raise ValueError("--dry_run: this program has no plan to print")
+    jax.config.update("jax_enable_compilation_cache", False)
+    try:
+        told = plan()
+    finally:
+        jax.config.update("jax_enable_compilation_cache", True)
+    print_plan(told, Console(width=None if sys.stdout.isatty() else 100))
+
+
 def _check_numbers() -> None:
     """No flag takes nan, none with bounds takes inf, and whole numbers have at most 32 bits."""
     for name in flags.FLAGS:
@@ -97,12 +128,20 @@ def _check_numbers() -> None:
             )
 
 
-def launch(main: Callable[[], None]) -> None:
-    """Runs ``main`` with flags parsed; ValueError, OSError and Stopped become exit codes."""
+def launch(main: Callable[[], None], plan: Callable[[], Plan] | None = None) -> None:
+    """Runs ``main`` with flags parsed; ValueError, OSError and Stopped become exit codes.
+
+    Args:
+        main: does it.
+        plan: what it would do; --dry_run prints that instead.
+    """
 
     def guarded(_: Sequence[str]) -> None:
         logging.set_verbosity(logging.WARNING)
         try:
+            if DRY_RUN.value:
+                _print(plan)
+                return
             compile_cache.use()
             main()
         except Stopped as stopped:
@@ -113,4 +152,5 @@ def launch(main: Callable[[], None]) -> None:
         except (ValueError, OSError, flags.Error) as error:
             refuse(error)
 
-    app.run(guarded, flags_parser=parse)
+    module = sys.modules[main.__module__]
+    app.run(guarded, flags_parser=lambda argv: parse(argv, module))

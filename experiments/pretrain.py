@@ -20,12 +20,14 @@ from absl import flags
 
 from experiments import launch, teacher_flags
 from wfm_jax.evaluate.frames import TestSet
-from wfm_jax.results.manifest import Manifest, open_run
+from wfm_jax.results.manifest import Manifest, foresee, open_run
+from wfm_jax.results.plan import Plan, folder_fact
 from wfm_jax.results.progress import Bar
 from wfm_jax.sweep.study import devices, versions
 from wfm_jax.train.interrupt import StopRequest
 from wfm_jax.train.publish import publish
 from wfm_jax.train.teacher import train_teacher
+from wfm_jax.train.training_plan import plan_teacher
 
 for _module in (launch, teacher_flags):
     flags.adopt_module_key_flags(_module)
@@ -34,9 +36,8 @@ TEST_SEED = 1
 
 
 def main() -> None:
-    manifest = Manifest(launch.flag_values(teacher_flags), versions(), devices())
     progress, settings = Bar(), teacher_flags.teacher_settings()
-    opened = open_run(launch.WORKDIR.value, manifest, overwrite=launch.OVERWRITE.value)
+    opened = open_run(launch.WORKDIR.value, _manifest(), overwrite=launch.OVERWRITE.value)
     with opened as run, StopRequest() as stop:
         try:
             model = teacher_flags.model()
@@ -53,6 +54,18 @@ def main() -> None:
         print(f"  {name} {told['scores'][name]:.3f} +- {told['scores'][f'{name}_ci95']:.3f}")
 
 
+def plan() -> Plan:
+    """What it would do."""
+    workdir, settings = launch.WORKDIR.value, teacher_flags.teacher_settings()
+    outlook = foresee(workdir, _manifest(), overwrite=launch.OVERWRITE.value)
+    model, folder = teacher_flags.model(), folder_fact(outlook)
+    return plan_teacher(model, settings, folder, workdir, goes_on=outlook.goes_on)
+
+
+def _manifest() -> Manifest:
+    return Manifest(launch.flag_values(teacher_flags), versions(), devices())
+
+
 def _command() -> str:
     """What was typed, without the run folder."""
     told = [flag for flag in sys.argv[1:] if not flag.lstrip("-").startswith("workdir")]
@@ -60,4 +73,4 @@ def _command() -> str:
 
 
 if __name__ == "__main__":
-    launch.launch(main)
+    launch.launch(main, plan)

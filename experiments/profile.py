@@ -17,35 +17,27 @@ import io
 import json
 import pathlib
 import sys
-from typing import Any
 
-import jax
 from absl import flags
 from rich.console import Console
 
 from experiments import checkpoint_flag, launch, profile_flags
 from experiments.profiling import study, tables, targets
 from experiments.profiling.picture import profile_picture
-from wfm_jax.model import PRESETS, ModelConfig, build, preset
+from experiments.profiling.profile_plan import plan_profile
 from wfm_jax.results import atomic
+from wfm_jax.results.plan import Plan
 from wfm_jax.results.progress import Bar
 from wfm_jax.sweep.study import devices, versions
 
 for _module in (launch, checkpoint_flag, profile_flags):
     flags.adopt_module_key_flags(_module)
-_UNTRAINED = flags.DEFINE_enum(
-    "untrained",
-    None,
-    list(PRESETS),
-    "A model of this size with random weights instead of --checkpoint: as fast, and no use.",
-)
 
 
 def main() -> None:
     settings, asked, progress = profile_flags.settings(), profile_flags.targets(), Bar()
-    config, params, name = _model()
-    sweep = profile_flags.SWEEP.value
-    rows_of_sweep = targets.rows_of(pathlib.Path(sweep)) if sweep else None
+    config, params, name = profile_flags.model()
+    rows_of_sweep = profile_flags.sweep()
     workdir = pathlib.Path(launch.WORKDIR.value)
     files = workdir / "files"
     files.mkdir(parents=True, exist_ok=True)
@@ -69,14 +61,13 @@ def main() -> None:
     print(f"Everything is in {workdir.resolve()}; open profile.png.")
 
 
-def _model() -> tuple[ModelConfig, Any, str]:
-    """Architecture, parameters, and what to call it."""
-    if size := _UNTRAINED.value:
-        config = preset(size)
-        return config, build(config, jax.random.key(0))[1], f"{size}, random weights"
-    config, params, _ = checkpoint_flag.teacher()
-    return config, params, str(checkpoint_flag.CHECKPOINT.value)
+def plan() -> Plan:
+    """What it would do."""
+    settings, asked = profile_flags.settings(), profile_flags.targets()
+    config, sweep = profile_flags.model()[0], profile_flags.sweep()
+    n_of_sweep, workdir = sweep and len(sweep.rows), pathlib.Path(launch.WORKDIR.value)
+    return plan_profile(config, settings, asked, n_of_sweep, workdir)
 
 
 if __name__ == "__main__":
-    launch.launch(main)
+    launch.launch(main, plan)

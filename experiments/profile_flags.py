@@ -1,12 +1,24 @@
 """Flags of what is profiled, and of what a person needs of a receiver."""
 
+import pathlib
+from typing import Any
+
+import jax
 from absl import flags
 
+from experiments import checkpoint_flag
 from experiments.profiling.study import Settings
-from experiments.profiling.targets import Targets
+from experiments.profiling.targets import Sweep, Targets, rows_of
+from wfm_jax.model import PRESETS, ModelConfig, build, preset
 
 _DEFAULT = Settings()
 
+_UNTRAINED = flags.DEFINE_enum(
+    "untrained",
+    None,
+    list(PRESETS),
+    "A model of this size with random weights instead of --checkpoint: as fast, and no use.",
+)
 _BATCH_SIZES = flags.DEFINE_list(
     "profile_batch_sizes", ["1", "32"], "Frames of a call, one table each."
 )
@@ -42,7 +54,7 @@ _MAX_BER_LOSS = flags.DEFINE_float(
     "20 dB; 0.1 is 10 %.",
     lower_bound=0.0,
 )
-SWEEP = flags.DEFINE_string(
+_SWEEP = flags.DEFINE_string(
     "sweep", None, "Run folder of a sweep, whose configurations are held against the targets."
 )
 _CANDIDATES = flags.DEFINE_integer(
@@ -52,6 +64,20 @@ _CANDIDATES = flags.DEFINE_integer(
     "tell.",
     lower_bound=1,
 )
+
+
+def model() -> tuple[ModelConfig, Any, str]:
+    """Architecture, parameters, and what to call it."""
+    if size := _UNTRAINED.value:
+        config = preset(size)
+        return config, build(config, jax.random.key(0))[1], f"{size}, random weights"
+    config, params, _ = checkpoint_flag.teacher()
+    return config, params, str(checkpoint_flag.CHECKPOINT.value)
+
+
+def sweep() -> Sweep | None:
+    """The sweep that is held against the targets; None without one."""
+    return rows_of(pathlib.Path(_SWEEP.value)) if _SWEEP.value else None
 
 
 def settings() -> Settings:
@@ -74,7 +100,7 @@ def targets() -> Targets:
     """What a person needs; all that was not given is unlimited."""
     asked = Targets(_MAX_BYTES.value, _MAX_P95_MS.value, _MAX_BER_LOSS.value, _CANDIDATES.value)
     limits = any(limit is not None for limit in asked[:3])
-    if limits and SWEEP.value is None:
+    if limits and _SWEEP.value is None:
         raise flags.ValidationError(
             "--max_bytes, --max_p95_ms and --max_ber_loss are of a sweep's configurations: "
             "give --sweep=RUN_FOLDER too"

@@ -11,30 +11,32 @@ summary.txt. Type the same command again after an interrupt: finished studies ar
 """
 
 import pathlib
+from typing import Any
 
 from absl import flags
 
 from experiments import checkpoint_flag, launch, robustness_flags
 from wfm_jax.evaluate import robustness_files as files
-from wfm_jax.results.manifest import Manifest, open_run
+from wfm_jax.evaluate import study_parts
+from wfm_jax.evaluate.measuring_plan import plan_measuring
+from wfm_jax.results.manifest import Manifest, foresee, open_run
+from wfm_jax.results.plan import Plan, folder_fact
 from wfm_jax.results.progress import Bar
 from wfm_jax.sweep.references import null_of
 from wfm_jax.sweep.study import devices, versions
 from wfm_jax.train.interrupt import StopRequest
+from wfm_jax.train.model_files import Teacher
 
 for _module in (launch, checkpoint_flag, robustness_flags):
     flags.adopt_module_key_flags(_module)
 
 
 def main() -> None:
-    wanted, (config, params, teacher_hash) = robustness_flags.studies(), checkpoint_flag.teacher()
-    conditions = robustness_flags.condition_study(config) if "conditions" in wanted else None
-    views = robustness_flags.view_study(config) if "views" in wanted else None
+    (config, params, teacher_hash), manifest, kept = _asked()
+    conditions, views = robustness_flags.wanted(config)
     subject = files.Subject(config, params, null_of(params), teacher_hash)
-    values = launch.flag_values(robustness_flags) | {"checkpoint": teacher_hash}
-    manifest = Manifest(values, versions(), devices())
     workdir, progress = launch.WORKDIR.value, Bar()
-    opened = open_run(workdir, manifest, growable=("studies",), overwrite=launch.OVERWRITE.value)
+    opened = open_run(workdir, manifest, **kept)
     with opened as run, StopRequest() as stop:
         shown = {"progress": progress, "check": stop.raise_if_asked}
         try:
@@ -50,5 +52,22 @@ def main() -> None:
     print(f"Everything is in {pathlib.Path(workdir).resolve()}; open conditions.png, views.png.")
 
 
+def plan() -> Plan:
+    """What it would do."""
+    teacher, manifest, kept = _asked()
+    asked, workdir = robustness_flags.wanted(teacher.config), launch.WORKDIR.value
+    outlook = foresee(workdir, manifest, **kept)
+    parts = study_parts.of_robustness(*asked, workdir if outlook.goes_on else None)
+    folder = folder_fact(outlook)
+    return plan_measuring("robustness", folder, parts, teacher.config, workdir, n_rows=300)
+
+
+def _asked() -> tuple[Teacher, Manifest, dict[str, Any]]:
+    teacher = checkpoint_flag.teacher()
+    values = launch.flag_values(robustness_flags) | {"checkpoint": teacher.hash}
+    kept = {"growable": ("studies",), "overwrite": launch.OVERWRITE.value}
+    return teacher, Manifest(values, versions(), devices()), kept
+
+
 if __name__ == "__main__":
-    launch.launch(main)
+    launch.launch(main, plan)

@@ -9,11 +9,13 @@ from wfm_jax.evaluate.view_removal import check_subset, standard_subsets
 from wfm_jax.model import ModelConfig
 
 _ALL = ("conditions", "views")
-_STUDIES = flags.DEFINE_list("studies", list(_ALL), f"Of {', '.join(_ALL)}.")
+_STUDIES = flags.DEFINE_list("studies", list(_ALL), f"Studies, of {', '.join(_ALL)}.")
 _CONDITIONS = flags.DEFINE_list(
     "conditions", [], "Names of conditions beside the link itself; default all of them."
 )
-_SNRS = flags.DEFINE_list("condition_snrs_db", ["10", "20"], "SNRs of the conditions, rising.")
+_SNRS = flags.DEFINE_list(
+    "condition_snrs_db", ["10", "20"], "SNRs of the conditions in dB, -20 to 60."
+)
 _FRAMES = flags.DEFINE_integer(
     "constellation_frames",
     200,
@@ -42,6 +44,17 @@ def studies() -> list[str]:
     if not found:
         raise flags.ValidationError("--studies is an empty list: give at least one value")
     return found
+
+
+def wanted(
+    config: ModelConfig,
+) -> tuple[ConditionStudy | None, tuple[TestSet, list[tuple[str, ...]]] | None]:
+    """Both studies, None where one is not asked for."""
+    asked = studies()
+    return (
+        condition_study(config) if "conditions" in asked else None,
+        view_study(config) if "views" in asked else None,
+    )
 
 
 def condition_study(config: ModelConfig) -> ConditionStudy:

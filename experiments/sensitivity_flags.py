@@ -8,10 +8,14 @@ from wfm_jax.model import ModelConfig
 
 _BITS = flags.DEFINE_list("bits", ["2", "3", "4", "6", "8"], "Bits of a tensor, of 2 to 8.")
 _SPARSITIES = flags.DEFINE_list(
-    "sparsities", ["0.25", "0.5", "0.75", "0.9"], "Shares of its weights to remove; may be empty."
+    "sparsities",
+    ["0.25", "0.5", "0.75", "0.9"],
+    "Shares of its weights to remove, above 0 and below 1; may be empty.",
 )
 _BUDGET = flags.DEFINE_integer(
-    "budget_bits", 4, "Bits of the baselines, whose bytes mixed precision may take."
+    "budget_bits",
+    4,
+    "Bits of the baselines, whose bytes mixed precision may take; the least of --bits to 8.",
 )
 _CALIBRATION = flags.DEFINE_integer(
     "calibration_frames_per_stratum",

@@ -24,42 +24,29 @@ from experiments import (
     launch,
     report_page,
     sweep_flags,
+    sweep_study,
     teacher_flags,
 )
-from wfm_jax.results.progress import Bar, Silent
+from wfm_jax.results.live import on_screen
+from wfm_jax.results.plan import Plan
+from wfm_jax.results.progress import Silent
 from wfm_jax.sweep.processes import is_first
-from wfm_jax.sweep.study import Study, run_study
+from wfm_jax.sweep.study import run_study
+from wfm_jax.sweep.study_plan import plan_study
 
-for _module in (launch, axis_flags, sweep_flags, teacher_flags, distributed_flags):
+for _module in (launch, sweep_study, axis_flags, sweep_flags, teacher_flags, distributed_flags):
     flags.adopt_module_key_flags(_module)
-_TEACHER = flags.DEFINE_string(
-    "teacher",
-    "auto",
-    "A trained model (folder or .safetensors), 'pretrained' (nano) or 'pretrained-micro', which "
-    "come with the package, 'train', or 'auto': pretrained if --model and the flags of its "
-    "training allow it.",
-)
 
 
 def main() -> None:
     distributed_flags.initialize()
-    model = teacher_flags.model()
-    study = Study(
-        configurations=axis_flags.configurations(),
-        model=model,
-        teacher=teacher_flags.teacher(_TEACHER.value),
-        settings=sweep_flags.settings(teacher_flags.task_weights(), model.link),
-        test_set=sweep_flags.test_set(model.link),
-    )
+    workdir = launch.WORKDIR.value
     run_study(
-        study,
-        launch.WORKDIR.value,
-        {"teacher": _TEACHER.value, **launch.flag_values(axis_flags, sweep_flags, teacher_flags)},
-        growable=axis_flags.GROWABLE,
-        uncompared=sweep_flags.UNCOMPARED,
-        overwrite=launch.OVERWRITE.value,
+        sweep_study.study(),
+        workdir,
+        **sweep_study.kept(),
         references_in=compile_cache.folder(),
-        progress=Bar() if is_first() else Silent(),
+        progress=on_screen() if is_first() else Silent(),
         console=Console(width=None if sys.stdout.isatty() else 100),
     )
     if is_first():
@@ -75,5 +62,10 @@ def _tell(workdir: str) -> None:
     print(f"The page again: python -m experiments.report --workdir={workdir}")
 
 
+def plan() -> Plan:
+    """What it would do."""
+    return plan_study(sweep_study.study(), launch.WORKDIR.value, **sweep_study.kept())
+
+
 if __name__ == "__main__":
-    launch.launch(main)
+    launch.launch(main, plan)

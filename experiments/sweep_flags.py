@@ -17,8 +17,12 @@ from wfm_jax.train.strategy import Strategy
 from wfm_jax.train.unlabelled import Unlabelled
 
 _BATCH = flags.DEFINE_integer("batch_size", 32, "Frames a step, shared by all.", lower_bound=1)
-_CHUNK = flags.DEFINE_integer("chunk_steps", 25, "Steps between two looks.", lower_bound=1)
-_WIDTH = flags.DEFINE_integer("max_width", 64, "Configurations trained together.", lower_bound=1)
+_CHUNK = flags.DEFINE_integer(
+    "chunk_steps", 25, "Steps compiled into a call, between two looks.", lower_bound=1
+)
+_WIDTH = flags.DEFINE_integer(
+    "max_width", 64, "Configurations trained together at most.", lower_bound=1
+)
 _STRATEGY = flags.DEFINE_string(
     "strategy",
     "auto",
@@ -47,7 +51,7 @@ _UNLABELLED = flags.DEFINE_integer(
     "unlabelled_frames", 0, "Frames of a step that KD's teacher alone labels.", lower_bound=0
 )
 _UNLABELLED_FROM = flags.DEFINE_list(
-    "unlabelled_scenarios", ["factory_hall", "rayleigh"], f"Their halls: {', '.join(SCENARIOS)}."
+    "unlabelled_scenarios", ["factory_hall", "rayleigh"], f"Their halls, of {', '.join(SCENARIOS)}."
 )
 _TEST_SEED = flags.DEFINE_integer("test_seed", 1, "Seed of the frozen test frames.")
 _FRAMES = flags.DEFINE_integer(

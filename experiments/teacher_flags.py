@@ -1,4 +1,4 @@
-"""Flags of the model and of the teacher's training."""
+"""Flags of the model and its training as a teacher."""
 
 from typing import Any
 
@@ -17,7 +17,10 @@ _SETTINGS = {
         "teacher_steps", _DEFAULT.steps, "Optimizer steps on the tasks.", lower_bound=1
     ),
     "masked_steps": flags.DEFINE_integer(
-        "masked_steps", _DEFAULT.masked_steps, "Masked modelling before them.", lower_bound=0
+        "masked_steps",
+        _DEFAULT.masked_steps,
+        "Optimizer steps of masked modelling before them.",
+        lower_bound=0,
     ),
     "mask_ratio": flags.DEFINE_float(
         "mask_ratio",
@@ -65,9 +68,14 @@ _SETTINGS = {
     "remat": flags.DEFINE_bool(
         "remat", _DEFAULT.remat, "Recompute activations in the backward pass: memory for time."
     ),
-    "seed": flags.DEFINE_integer("teacher_seed", _DEFAULT.seed, "Initial parameters and data."),
+    "seed": flags.DEFINE_integer(
+        "teacher_seed", _DEFAULT.seed, "Seed of initial parameters and data."
+    ),
     "chunk_steps": flags.DEFINE_integer(
-        "teacher_chunk_steps", _DEFAULT.chunk_steps, "Steps between two looks.", lower_bound=1
+        "teacher_chunk_steps",
+        _DEFAULT.chunk_steps,
+        "Steps compiled into a call, between two looks.",
+        lower_bound=1,
     ),
 }
 _WEIGHTS = {

@@ -9,7 +9,7 @@ from wfm_jax.export.load_model import load_model
 from wfm_jax.results import choose
 from wfm_jax.results.naming import number, point_name, reference
 from wfm_jax.results.progress import Progress
-from wfm_jax.results.rows import read_rows
+from wfm_jax.results.rows import rows_so_far
 
 Row = dict[str, Any]
 
@@ -57,7 +57,7 @@ class Sweep(NamedTuple):
 
 def rows_of(folder: pathlib.Path) -> Sweep:
     """The rows of a sweep; ValueError where there are none that are finished."""
-    rows, _ = read_rows(folder / "results.jsonl")
+    rows = rows_so_far(folder / "results.jsonl")
     teacher, done = reference(rows, "teacher"), choose.finished(rows)
     if teacher is None or not done:
         raise ValueError(f"--sweep={folder}: no sweep with finished configurations")

@@ -165,7 +165,10 @@ def test_a_stopped_sweep_goes_on_to_the_same_weights(
 
 class Listener(Silent):
     def __init__(self):
-        self.said = []
+        self.said, self.boards = [], []
+
+    def show(self, board):
+        self.boards.append(board)
 
     def say(self, text):
         self.said.append(text)
@@ -252,7 +255,8 @@ def test_a_diverged_configuration_leaves_its_neighbours_bit_identical(sweep, tmp
     good = Configuration("P-KD", **POINT)
     healthy = Configuration("P-FT", **POINT)
     sick = dataclasses.replace(healthy, learning_rate=1e38)
-    beside_sick, _ = sweep([good, sick], folder(tmp_path, "sick"))
+    listener = Listener()
+    beside_sick, _ = sweep([good, sick], folder(tmp_path, "sick"), progress=listener)
     beside_healthy, _ = sweep([good, healthy], folder(tmp_path, "healthy"))
     status = {
         row["config_id"]: row["status"]
@@ -261,3 +265,26 @@ def test_a_diverged_configuration_leaves_its_neighbours_bit_identical(sweep, tmp
     assert status == {good.config_id: "ok", sick.config_id: "diverged"}
     for path, leaf in beside_sick[good.config_id].items():
         np.testing.assert_array_equal(leaf, beside_healthy[good.config_id][path])
+    _check_boards(listener.boards, good, sick)
+
+
+def _check_boards(boards, good, sick):
+    """What was to be seen of it: every stage in turn, and who diverged before there was its row."""
+    seen = list(dict.fromkeys(board.parts[0].stage for board in boards))
+    way = ["waiting", "pruning and quantizing", "compiling", "training", "measuring", "finished"]
+    assert seen == [stage for stage in way if stage in seen]
+    assert set(seen) | {"compiling"} == set(way)  # it may be compiled already
+    assert [board.standing.rows for board in boards] == sorted(b.standing.rows for b in boards)
+    early = next(board for board in boards if board.standing.diverged)
+    assert early.standing.rows == 0
+    (lost,) = early.standing.diverged
+    assert lost.config_id == sick.config_id
+    assert 0 <= lost.step < good.steps
+    last = boards[-1]
+    assert last.is_finished
+    assert last.standing.diverged == (lost,)
+    (part,) = last.parts
+    assert (part.rows, part.total, part.finish_left) == (2, 2, 0.0)
+    trained = [board.parts[0].train_left for board in boards]
+    assert trained == sorted(trained, reverse=True)
+    assert (trained[0], trained[-1]) == (2 * good.steps, 0.0)

@@ -10,11 +10,11 @@ import json
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from wfm_jax.results import atomic
 from wfm_jax.results.identity import canonical_json, digest, plain
-from wfm_jax.results.lock import FolderLock, FolderLockedError
+from wfm_jax.results.lock import FolderLock, FolderLockedError, holder_of
 
 MANIFEST = "manifest.json"
 _ABSENT = "absent"
@@ -124,13 +124,52 @@ def open_run(
         raise RunFolderError(f"{path} cannot be used: {error.strerror or error}") from None
 
 
+class Outlook(NamedTuple):
+    """What :func:`open_run` would do, had it been called.
+
+    Attributes:
+      status: ``new``, ``resumed``, ``grown``, ``replaced`` (the run there would be moved aside), or
+        ``refused``.
+      words: the folder, or why it would be refused.
+    """
+
+    status: Literal["new", "resumed", "grown", "replaced", "refused"]
+    words: str
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether what the folder holds would be kept."""
+        return self.status in ("resumed", "grown")
+
+
+def foresee(
+    workdir: str | os.PathLike,
+    manifest: Manifest,
+    *,
+    growable: Sequence[str] = ("pipelines",),
+    overwrite: bool = False,
+) -> Outlook:
+    """What :func:`open_run` would do with the same arguments; writes nothing and holds nothing."""
+    path = pathlib.Path(os.path.abspath(workdir))
+    try:
+        _check_place(path)
+        above = next(folder for folder in (path, *path.parents) if folder.exists())
+        if not os.access(above, os.W_OK):
+            raise RunFolderError(f"{path} cannot be used: {above} cannot be written")
+        if (holder := holder_of(path)).holds:
+            raise RunFolderError(f"{path} is in use by {holder.words}")
+        if overwrite and (path / MANIFEST).exists():
+            return Outlook("replaced", f"the run in {path} would be moved aside")
+        return Outlook(_compare(path, manifest, tuple(growable)), str(path))
+    except RunFolderError as error:
+        return Outlook("refused", str(error))
+    except OSError as error:
+        return Outlook("refused", f"{path} cannot be used: {error.strerror or error}")
+
+
 def _open(path: pathlib.Path, manifest: Manifest, growable: tuple, overwrite: bool) -> RunFolder:
-    if path.exists() and not path.is_dir():
-        raise RunFolderError(f"{path} is a file: a run needs a folder")
+    _check_place(path)
     path.mkdir(parents=True, exist_ok=True)
-    foreign = [name for name in os.listdir(path) if not _left_by_a_killed_start(name)]
-    if foreign and MANIFEST not in foreign:
-        raise RunFolderError(f"{path} is not empty and holds no {MANIFEST}: not a run of ours")
     lock, aside = FolderLock.acquire(path), None
     try:
         if overwrite and (path / MANIFEST).exists():
@@ -146,6 +185,16 @@ def _open(path: pathlib.Path, manifest: Manifest, growable: tuple, overwrite: bo
     return RunFolder(path, manifest, status, lock, aside)
 
 
+def _check_place(path: pathlib.Path) -> None:
+    """Raises RunFolderError for what is no folder, or one of something else."""
+    if path.exists() and not path.is_dir():
+        raise RunFolderError(f"{path} is a file: a run needs a folder")
+    names = os.listdir(path) if path.exists() else []
+    foreign = [name for name in names if not _left_by_a_killed_start(name)]
+    if foreign and MANIFEST not in foreign:
+        raise RunFolderError(f"{path} is not empty and holds no {MANIFEST}: not a run of ours")
+
+
 def _left_by_a_killed_start(name: str) -> bool:
     return name == FolderLock.NAME or name.startswith(f".{MANIFEST}.")
 
@@ -153,9 +202,18 @@ def _left_by_a_killed_start(name: str) -> bool:
 def _settle(
     path: pathlib.Path, manifest: Manifest, growable: tuple
 ) -> Literal["new", "resumed", "grown"]:
+    status = _compare(path, manifest, growable)
+    if status != "resumed":
+        atomic.write_bytes(path / MANIFEST, manifest.to_json().encode())
+    return status
+
+
+def _compare(
+    path: pathlib.Path, manifest: Manifest, growable: tuple
+) -> Literal["new", "resumed", "grown"]:
+    """Raises RunFolderError where the folder holds another run, or a damaged manifest."""
     file = path / MANIFEST
     if not file.exists():
-        atomic.write_bytes(file, manifest.to_json().encode())
         return "new"
     try:
         old = Manifest.from_json(file.read_text())
@@ -171,8 +229,6 @@ def _settle(
         raise RunFolderError(
             f"{path} holds a run with other flags ({listed}); --overwrite moves it aside"
         )
-    if changed:
-        atomic.write_bytes(file, manifest.to_json().encode())
     return "grown" if changed else "resumed"
 
 

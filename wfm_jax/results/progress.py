@@ -4,6 +4,7 @@ import time
 from typing import Any, Protocol
 
 from wfm_jax.results.forecast import in_words
+from wfm_jax.results.status import Board, Status
 
 
 class Progress(Protocol):
@@ -22,6 +23,10 @@ class Progress(Protocol):
         """One line that stays."""
         ...
 
+    def show(self, board: Board) -> None:
+        """What a sweep tells of itself, whenever it has changed."""
+        ...
+
     def close(self) -> None:
         """Ends the display."""
         ...
@@ -36,7 +41,78 @@ class Silent:
 
     def say(self, text: str) -> None: ...
 
+    def show(self, board: Board) -> None: ...
+
     def close(self) -> None: ...
+
+
+class Both:
+    """Tells two of everything."""
+
+    def __init__(self, first: Progress, second: Progress):
+        self._both = (first, second)
+
+    def start(self, title: str, total: int, done: int = 0) -> None:
+        for one in self._both:
+            one.start(title, total, done)
+
+    def advance(self, units: float, note: str = "", *, left_s: float | None = None) -> None:
+        for one in self._both:
+            one.advance(units, note, left_s=left_s)
+
+    def say(self, text: str) -> None:
+        for one in self._both:
+            one.say(text)
+
+    def show(self, board: Board) -> None:
+        for one in self._both:
+            one.show(board)
+
+    def close(self) -> None:
+        for one in self._both:
+            one.close()
+
+
+class Follower:
+    """Follows a run in a :class:`Status`; those that show it somewhere are made of it.
+
+    Attributes:
+        status: where the run is.
+    """
+
+    def __init__(self) -> None:
+        self.status = Status(began=time.time(), told=time.time())
+        self._before, self._stretch_began = 0.0, time.monotonic()
+
+    def start(self, title: str, total: int, done: int = 0) -> None:
+        self._before, self._stretch_began = float(done), time.monotonic()
+        self._move(title=title, total=total, done=float(done), note="", left_s=None)
+
+    def advance(self, units: float, note: str = "", *, left_s: float | None = None) -> None:
+        done = self.status.done + units
+        left_s = self._left_s(done) if left_s is None else left_s
+        self._move(done=done, note=note, left_s=left_s)
+
+    def say(self, text: str) -> None: ...
+
+    def show(self, board: Board) -> None:
+        self._move(board=board)
+
+    def close(self) -> None: ...
+
+    def changed(self) -> None:
+        """Called when the status is another."""
+
+    def _move(self, **fields: Any) -> None:
+        self.status = self.status._replace(**fields, told=time.time())
+        self.changed()
+
+    def _left_s(self, done: float) -> float | None:
+        """From the pace of units in this stretch; nothing at its end."""
+        so_far, left = done - self._before, self.status.total - done
+        if so_far <= 0 or left <= 0:
+            return None
+        return (time.monotonic() - self._stretch_began) * left / so_far
 
 
 class Bar:
@@ -93,6 +169,8 @@ class Bar:
 
     def say(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def show(self, board: Board) -> None: ...
 
     def close(self) -> None:
         if self._bar is not None:

@@ -173,8 +173,24 @@ def read_rows(
     and line for anything else that is not a row.
     """
     path = pathlib.Path(path)
+    rows, lines, torn = _parsed(path, columns)
+    if not torn:
+        return rows, None
+    kept = b"".join(line + b"\n" for line in lines[: len(rows)])
+    atomic.write_bytes(path, kept)
+    return rows, f"{path}: cut off a torn row of {len(torn)} bytes after line {len(rows)}"
+
+
+def rows_so_far(path: str | os.PathLike, columns: Sequence[Column] = COLUMNS) -> list[Row]:
+    """As :func:`read_rows`, for a file that another process may be writing: a torn last line is
+    left out, and left there."""
+    return _parsed(pathlib.Path(path), columns)[0]
+
+
+def _parsed(path: pathlib.Path, columns: Sequence[Column]) -> tuple[list[Row], list[bytes], bytes]:
+    """Rows, whole lines, and a torn last one."""
     if not path.exists():
-        return [], None
+        return [], [], b""
     *lines, rest = path.read_bytes().split(b"\n")
     rows, torn = [], rest
     for number, line in enumerate(lines, start=1):
@@ -186,11 +202,7 @@ def read_rows(
             torn = line + b"\n"
         except ValueError as error:
             raise ValueError(f"{path}, line {number}: {error}") from None
-    if not torn:
-        return rows, None
-    kept = b"".join(line + b"\n" for line in lines[: len(rows)])
-    atomic.write_bytes(path, kept)
-    return rows, f"{path}: cut off a torn row of {len(torn)} bytes after line {len(rows)}"
+    return rows, lines, torn
 
 
 def write_parquet(

@@ -48,7 +48,7 @@ def rebuilt_groups(
     """
     if not configurations:
         return []
-    before = Group(name, teacher, [_unstored(c) for c in configurations], settings)
+    before = Group(name, teacher, [unstored(c) for c in configurations], settings)
     starts = {c.config_id: _rebuild(before, c) for c in configurations}
     groups = []
     for config in dict.fromkeys(start.config for start in starts.values()):
@@ -59,7 +59,7 @@ def rebuilt_groups(
     return groups
 
 
-def _unstored(configuration: Configuration) -> Configuration:
+def unstored(configuration: Configuration) -> Configuration:
     """The configuration without what is asked of the model that is rebuilt, not of this one."""
     return configuration.replace(
         **dict.fromkeys(("feature_weight", "relation_weight", "attention_weight"), 0.0),
@@ -78,7 +78,7 @@ def _rebuild(group: Group, configuration: Configuration) -> Start:
 
 
 def _shrink(group: Group, configuration: Configuration, start: Start) -> Start:
-    numbers = stages.settings_of(_unstored(configuration), group.choices)
+    numbers = stages.settings_of(unstored(configuration), group.choices)
     key = birth_key(configuration)
     keep = _masks(start.params, key, numbers, group.stats, choices=group.choices)
     return Start(*shrink_model(*start, units_left(group.config, keep)))

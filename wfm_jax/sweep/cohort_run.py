@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from wfm_jax.results import atomic, checkpoint
+from wfm_jax.results import atomic, checkpoint, status
 from wfm_jax.results.checkpoint import CheckpointError
 from wfm_jax.sweep import cohort as cohorts
 from wfm_jax.sweep import processes
@@ -55,16 +55,18 @@ def train_cohort(run: Run, group: Group, start: Start) -> Way:
     save(run, group, way)  # a disk that is full is found now, not after an hour
     expected = work_of(start.configurations, run.settings.halving)
     before, paid = way.trained, 0
-    run.forecast.expect(TRAIN, -before)
+    run.expect(TRAIN, -before)
+    n_round = 0
     while not way.cohort.finished:
         if way.at == 0:
-            run.tell(f"{group.name}: pruning and quantizing")
+            run.tell(f"{group.name}: pruning and quantizing", stage=status.SHAPING)
             with run.doing(FINISH, 0.0, program=(group.name, "act")):
                 students = cohorts.prepare_round(way.cohort)
                 way = way._replace(cohort=jax.block_until_ready(students))
-        way, trained = _train_round(run, group, way)
+        n_round += 1
+        way, trained = _train_round(run, group, way, n_round)
         paid += trained
-    run.forecast.expect(TRAIN, paid - max(0.0, expected.train - before))
+    run.expect(TRAIN, paid - max(0.0, expected.train - before))
     save(run, group, way)
     return way
 
@@ -141,7 +143,7 @@ def save(run: Run, group: Group, way: Way) -> None:
     processes.agree(write)
 
 
-def _train_round(run: Run, group: Group, way: Way) -> tuple[Way, int]:
+def _train_round(run: Run, group: Group, way: Way, n_round: int) -> tuple[Way, int]:
     """The rest of a round, and the configuration-steps that it took."""
     paid, saved_at = 0, time.monotonic()
     recipes, length = cohorts.recipes(way.cohort), cohorts.round_steps(way.cohort)
@@ -149,7 +151,7 @@ def _train_round(run: Run, group: Group, way: Way) -> tuple[Way, int]:
     stream = run.devices.copied(stream)
     while way.at < length:
         if not group.programs.is_ready(way.cohort.width):
-            run.tell(f"{group.name}: compiling the training program")
+            run.tell(f"{group.name}: compiling the training program", stage=status.COMPILING)
             with run.doing(COMPILE, 1.0):
                 group.programs.of(way.cohort.width)
         before = way
@@ -164,10 +166,14 @@ def _train_round(run: Run, group: Group, way: Way) -> tuple[Way, int]:
         if left is not way.cohort:
             way, recipes = way._replace(cohort=left), cohorts.recipes(left)
         n, done = cohorts.training(way.cohort), min(way.at, length)
-        run.tell(f"{group.name}: {n} in training, step {done} of {length}")
+        seen = {"stage": status.TRAINING, "round": n_round, "step": done, "steps": length}
+        run.tell(f"{group.name}: {n} in training, step {done} of {length}", **seen)
         due = time.monotonic() - saved_at > run.settings.save_every_s
         if run.asked_to_stop() or processes.largest(due):
             save(run, group, way)
             saved_at = time.monotonic()
             run.raise_if_asked()
-    return Way(cohorts.finish_round(way.cohort), way.clock + way.at), paid
+    cohort = cohorts.finish_round(way.cohort)
+    steps = zip(cohort.configurations, cohort.diverged_at, strict=True)
+    run.lost((configuration, step) for configuration, step in steps if step >= 0)
+    return Way(cohort, way.clock + way.at), paid

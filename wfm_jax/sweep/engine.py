@@ -11,12 +11,14 @@ import os
 import pathlib
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Protocol
 
-from wfm_jax.results import rows
+from wfm_jax.results import rows, status
 from wfm_jax.results.progress import Progress, Silent
 from wfm_jax.results.room import check_room
+from wfm_jax.results.status import Board, Part
 from wfm_jax.sweep import plan, processes
 from wfm_jax.sweep.architecture import rebuilt_groups
 from wfm_jax.sweep.cohort_run import saved_start, train_cohort
@@ -93,12 +95,15 @@ def run_sweep(
     # All of them first: what does not fit an architecture is said before anything runs.
     ids = {c.config_id for c in missing}
     groups = list(_groups(asked, ids, teacher, settings))
-    processes.agree(lambda: check_room(folder, _bytes_to_write(groups, len(missing))))
+    processes.agree(
+        lambda: check_room(folder, bytes_to_write([group for group, _ in groups], len(missing)))
+    )
     if missing and processes.is_first():
         progress.start("sweep", len(missing))
     todo = [(group, list(_starts(run, group, members, ids))) for group, members in groups]
     for group, starts in todo:
         _expect(run, group, starts)
+    _pin_up(run, todo, {c.config_id for c in asked})
     pool = concurrent.futures.ThreadPoolExecutor(max(1, (os.cpu_count() or 2) // 2))
     try:
         for group, _ in todo[1:]:
@@ -123,11 +128,12 @@ def check_machine(configurations: Sequence[Configuration], settings: SweepSettin
 
 
 def _run_cohort(run: Run, group: Group, start: Start) -> None:
-    began = time.monotonic()
+    began, run.at = time.monotonic(), run.at + 1
     if group.choices.need_statistics:
         run.say(f"{group.name}: statistics of calibration frames, for all configurations")
     way = train_cohort(run, group, start)
     finish_cohort(run, group, way.cohort, began)
+    run.see(stage=status.FINISHED)
     if processes.is_first():
         shutil.rmtree(run.folder / COHORT)
 
@@ -157,12 +163,22 @@ def _groups(
                 yield group, list(group.members)
 
 
-def _bytes_to_write(groups: Sequence[tuple[Group, Any]], n_rows: int) -> float:
+class Sized(Protocol):
+    """A group, or the outline of one."""
+
+    @property
+    def width(self) -> int: ...
+
+    @property
+    def cohort_bytes(self) -> int: ...
+
+
+def bytes_to_write(groups: Sequence[Sized], n_rows: int) -> float:
     """Three checkpoints of the largest cohort, and of every row its model and its frame scores."""
     if not groups:
         return 0.0
-    largest = max(group.cohort_bytes for group, _ in groups)
-    of_params = max(group.cohort_bytes / group.width for group, _ in groups) / 4
+    largest = max(group.cohort_bytes for group in groups)
+    of_params = max(group.cohort_bytes / group.width for group in groups) / 4
     return 3.0 * largest + n_rows * (of_params + _SCORES_BYTES)
 
 
@@ -181,6 +197,23 @@ def _starts(
             pending = [c for c in pending if c.config_id not in held]
     at_most = min(group.width, run.settings.max_width)
     yield from plan.starts(pending, at_most, run.settings.halving)
+
+
+def _pin_up(run: Run, todo: Sequence[tuple[Group, Sequence[Start]]], asked: set[str]) -> None:
+    """Begins the board: the rows that are there, and the cohorts to come."""
+    stored = rows.read_rows(run.folder / ROWS)[0] if processes.is_first() else []
+    stored = [row for row in stored if row["config_id"] in asked]
+    known, parts, places = {row["config_id"] for row in stored}, [], Counter()
+    for group, starts in todo:
+        for start in starts:
+            members, seed = start.configurations, start.configurations[0].seed
+            places[group.name, seed] += 1
+            part = Part(group.name, seed, places[group.name, seed], len(members))
+            work = plan.work_of(members, run.settings.halving)
+            n_rows = sum(c.config_id in known for c in members)
+            parts.append(part._replace(rows=n_rows, train_left=work.train, finish_left=work.finish))
+    run.board = Board(len(asked), tuple(parts))
+    run.wrote(stored)
 
 
 def _expect(run: Run, group: Group, starts: Sequence[Start]) -> None:

@@ -7,7 +7,7 @@ import pathlib
 import time
 from typing import Any
 
-from wfm_jax.results import atomic, rows
+from wfm_jax.results import atomic, rows, status
 from wfm_jax.sweep import processes
 from wfm_jax.sweep.cohort import Cohort
 from wfm_jax.sweep.devices import own_share
@@ -29,6 +29,7 @@ def finish_cohort(run: Run, group: Group, cohort: Cohort, began: float) -> None:
         Stopped: a signal came; rows so far are on disk.
     """
     members, known = cohort.configurations, run.finished()
+    run.tell(f"{group.name}: measuring, {len(members)} to go", stage=status.MEASURING)
     share_s = (time.monotonic() - began) / len(members)
     first, own = own_share(everybody(cohort.students, choices=cohort.choices))
     for place in range(cohort.width // processes.count()):
@@ -64,3 +65,4 @@ def _write(run: Run, found: list[Any]) -> None:
 
     if there:
         processes.agree(write)
+        run.wrote(one.get("row", one) for one in there)

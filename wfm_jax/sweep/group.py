@@ -59,8 +59,7 @@ class Group:
         self.choices = compression.choices_of(configurations, self.config, teacher.config)
         self.devices = Devices.take(settings.n_devices)
         teacher_apply, _ = build(teacher.config, jax.random.key(0))
-        most = max(collections.Counter(c.seed for c in configurations).values())
-        self.width = self.padded(min(most, settings.max_width))
+        self.width = width_of(configurations, settings, self.devices)
         trainer = Trainer(
             config=self.config,
             apply=self.apply,
@@ -86,8 +85,7 @@ class Group:
 
     def padded(self, n: int) -> int:
         """The width of ``n`` configurations: in eights, and the same number on each device."""
-        step = math.lcm(_EIGHTS, self.devices.n)
-        return -(-n // step) * step
+        return padded(n, self.devices)
 
     @property
     def cohort_bytes(self) -> int:
@@ -154,6 +152,20 @@ class Group:
         if configuration.init == "scratch":
             return build(self.config, jax.random.key(configuration.seed))[1]
         return self._copied
+
+
+def width_of(
+    configurations: Sequence[Configuration], settings: SweepSettings, devices: Devices
+) -> int:
+    """The width of a group's cohorts: the most configurations of one seed, padded."""
+    most = max(collections.Counter(c.seed for c in configurations).values())
+    return padded(min(most, settings.max_width), devices)
+
+
+def padded(n: int, devices: Devices) -> int:
+    """The width of ``n`` configurations: in eights, and the same number on each device."""
+    step = math.lcm(_EIGHTS, devices.n)
+    return -(-n // step) * step
 
 
 def architecture_of(student: str, teacher: ModelConfig) -> ModelConfig:

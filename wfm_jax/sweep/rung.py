@@ -49,6 +49,7 @@ def hold_rung(
         rows.append_rows(run.folder / ROWS, new)
 
     processes.agree(write)
+    run.wrote(out)
     run.say(f"{group.name}: {len(out)} of {sum(came)} at a rung drop out")
     side_by_side = at_once(group.strategy, cohort.width // run.devices.n) > 1
     width = group.padded(sum(stay)) if side_by_side else cohort.width

@@ -21,7 +21,8 @@ from wfm_jax.model import ModelConfig
 from wfm_jax.results import atomic, rows
 from wfm_jax.results.manifest import Manifest, open_run
 from wfm_jax.results.plots import pareto_picture
-from wfm_jax.results.progress import Progress, Silent
+from wfm_jax.results.progress import Both, Progress, Silent
+from wfm_jax.results.status_file import StatusFile
 from wfm_jax.results.tables import print_table
 from wfm_jax.results.verdict import closing_paragraph
 from wfm_jax.sweep import contrasts, processes
@@ -106,17 +107,15 @@ def run_study(
         Stopped: SIGINT or SIGTERM came; what was done is saved.
     """
     progress = progress or Silent()
-    teacher = load_teacher(study.teacher) if isinstance(study.teacher, str) else None
-    if teacher is not None:
-        flags = {**flags, "teacher_hash": teacher.hash}
-    elif processes.count() > 1:
+    teacher = teacher_of(study)
+    if teacher is None and processes.count() > 1:
         raise ValueError("several processes need a teacher that is trained: --teacher=PATH")
     check_fit(study.configurations, teacher.config if teacher else study.model)
     check_machine(study.configurations, study.settings)
-    ignored = (*Manifest.IGNORED, *uncompared)
-    manifest = Manifest(flags, versions(), devices(), ignored=ignored)
+    manifest = manifest_of(study, teacher, flags, uncompared)
     with contextlib.ExitStack() as ends:
         folder = _enter(workdir, manifest, tuple(growable), overwrite, progress, ends)
+        progress = Both(progress, StatusFile(folder))
         stop = ends.enter_context(StopRequest())
         began = time.monotonic()
         try:
@@ -134,6 +133,21 @@ def run_study(
         if console is not None:
             read_out(stored, found, lines, console)
         return stored
+
+
+def teacher_of(study: Study) -> Teacher | None:
+    """The teacher of a study; None where it is to be trained. Raises CheckpointError."""
+    return load_teacher(study.teacher) if isinstance(study.teacher, str) else None
+
+
+def manifest_of(
+    study: Study, teacher: Teacher | None, flags: Mapping[str, Any], uncompared: Sequence[str]
+) -> Manifest:
+    """What decides the run of a study, a teacher's hash where there is one; arguments as of
+    :func:`run_study`."""
+    hashes = {} if teacher is None else {"teacher_hash": teacher.hash}
+    ignored = (*Manifest.IGNORED, *uncompared)
+    return Manifest({**flags, **hashes}, versions(), devices(), ignored=ignored)
 
 
 def _enter(

@@ -55,9 +55,8 @@ def baselines_in_folder(
         Stopped: ``stop`` asked for it.
     """
     folder, progress, stop = pathlib.Path(folder), progress or Silent(), stop or StopRequest()
-    networks = [MLPConfig(test_set.link), ConvConfig(test_set.link)]
     deciders: dict[str, Decide] = {}
-    for config in networks:
+    for config in networks(test_set):
         into = folder / config.NAME
         params = train_classifier(config, settings, into, progress=progress, stop=stop)
         deciders[config.NAME] = _decides(config, params)
@@ -65,7 +64,7 @@ def baselines_in_folder(
     progress.say("scoring on the frozen test frames")
     scored = score_classifiers(test_set, snrs_db, deciders, check=stop.raise_if_asked)
     weights = resample_weights(test_set.strata, seed=test_set.seed)
-    sizes = {config.NAME: small_classifiers.n_params(config) for config in networks}
+    sizes = {config.NAME: small_classifiers.n_params(config) for config in networks(test_set)}
     frames = {"test_frames_hash": frames_hash(test_set)}
     rows = [
         row | frames
@@ -74,6 +73,11 @@ def baselines_in_folder(
     ]
     atomic.write_bytes(folder / ROWS, "".join(json.dumps(row) + "\n" for row in rows).encode())
     return rows
+
+
+def networks(test_set: TestSet) -> list[Config]:
+    """The networks, made for the test set's link."""
+    return [MLPConfig(test_set.link), ConvConfig(test_set.link)]
 
 
 def _decides(config: Config, params: Params) -> Decide:
