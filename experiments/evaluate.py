@@ -67,6 +67,8 @@ def main() -> None:
 
 def plan() -> Plan:
     """What it would do."""
+    if (recording := recording_flags.RECORDING.value) is not None:
+        return recorded.plan(recording)
     config, workdir = checkpoint_flag.teacher().config, launch.WORKDIR.value
     study, _ = evaluate_flags.study(config.link), evaluate_flags.classifiers()
     outlook = foresee(workdir, _manifest(), overwrite=launch.OVERWRITE.value)

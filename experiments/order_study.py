@@ -18,6 +18,7 @@ from absl import flags
 from experiments import launch
 from wfm_jax.results.order_files import VERDICT, write_study
 from wfm_jax.results.order_rows import FILES, read_study
+from wfm_jax.results.plan import Fact, Plan, about, counted, disk_fact
 
 flags.adopt_module_key_flags(launch)
 _ROWS = flags.DEFINE_multi_string(
@@ -32,14 +33,13 @@ _SHUFFLES = flags.DEFINE_integer(
     lower_bound=0,
     upper_bound=100_000,
 )
+_SHUFFLED_S, _OF_ROWS = 0.25, 2000
 _SHUFFLE_SEED = flags.DEFINE_integer("shuffle_seed", 0, "Seed of the exchanges.", lower_bound=0)
 
 
 def main() -> None:
-    if not _ROWS.value:
-        raise flags.ValidationError("--rows must be given: a file or folder of result rows")
     findings = write_study(
-        read_study(_ROWS.value),
+        read_study(_rows()),
         launch.WORKDIR.value,
         shuffles=_SHUFFLES.value,
         seed=_SHUFFLE_SEED.value,
@@ -51,5 +51,24 @@ def main() -> None:
         raise ValueError(f"rows that must be the same differ: {'; '.join(broken)}")
 
 
+def plan() -> Plan:
+    """What it would do."""
+    study = read_study(_rows())
+    shuffled_s = _SHUFFLED_S * _SHUFFLES.value * len(study.compared) / _OF_ROWS
+    facts = (
+        Fact("rows", counted(len(study.rows), "row"), f"{len(study.compared)} are compared"),
+        Fact("shuffles", f"{_SHUFFLES.value:,}", "of labels, the analysis repeated"),
+        disk_fact(launch.WORKDIR.value, 1e6 + 1e3 * len(study.rows), "texts, pictures, rows"),
+        Fact("time", about(10.0 + shuffled_s), "a shuffle as it took on two cores"),
+    )
+    return Plan("a verdict from rows", facts)
+
+
+def _rows() -> list[str]:
+    if not _ROWS.value:
+        raise flags.ValidationError("--rows must be given: a file or folder of result rows")
+    return _ROWS.value
+
+
 if __name__ == "__main__":
-    launch.launch(main)
+    launch.launch(main, plan)

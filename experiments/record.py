@@ -16,7 +16,9 @@ from absl import flags
 
 from experiments import checkpoint_flag, launch, record_flags
 from wfm_jax.evaluate.frame_recording import record_frames
-from wfm_jax.results.manifest import Manifest, open_run
+from wfm_jax.evaluate.recording_plan import plan_recording
+from wfm_jax.results.manifest import Manifest, foresee, open_run
+from wfm_jax.results.plan import Plan, folder_fact
 from wfm_jax.sweep.study import devices, versions
 
 for _module in (launch, checkpoint_flag, record_flags):
@@ -25,12 +27,24 @@ for _module in (launch, checkpoint_flag, record_flags):
 
 def main() -> None:
     wanted = record_flags.wanted(checkpoint_flag.teacher().config.link)
-    manifest = Manifest(launch.flag_values(checkpoint_flag, record_flags), versions(), devices())
-    with open_run(launch.WORKDIR.value, manifest, overwrite=launch.OVERWRITE.value) as run:
+    with open_run(launch.WORKDIR.value, _manifest(), overwrite=launch.OVERWRITE.value) as run:
         path = record_frames(wanted, run.path)
         n_bytes = path.with_suffix(".sigmf-data").stat().st_size
     print(f"{wanted.n_frames} frames, {n_bytes} bytes of {wanted.datatype}: {path.resolve()}")
     print(f"python -m experiments.evaluate --recording={_short(path)} --workdir=DIR")
+
+
+def plan() -> Plan:
+    """What it would do."""
+    wanted = record_flags.wanted(checkpoint_flag.teacher().config.link)
+    workdir = launch.WORKDIR.value
+    outlook = foresee(workdir, _manifest(), overwrite=launch.OVERWRITE.value)
+    return plan_recording(wanted, folder_fact(outlook), workdir)
+
+
+def _manifest() -> Manifest:
+    values = launch.flag_values(checkpoint_flag, record_flags)
+    return Manifest(values, versions(), devices())
 
 
 def _short(path: pathlib.Path) -> pathlib.Path:
@@ -40,4 +54,4 @@ def _short(path: pathlib.Path) -> pathlib.Path:
 
 
 if __name__ == "__main__":
-    launch.launch(main)
+    launch.launch(main, plan)

@@ -14,6 +14,7 @@ is said on the page.
 from absl import flags
 
 from experiments import launch, report_page
+from wfm_jax.results.plan import Plan
 
 flags.adopt_module_key_flags(launch)
 _HTML = flags.DEFINE_string("html", None, "The file to write; default: report.html in --workdir.")
@@ -35,5 +36,10 @@ def main() -> None:
     print(f"The page is {path}; open it in a browser.")
 
 
+def plan() -> Plan:
+    """What it would do."""
+    return report_page.plan(launch.workdirs(), _HTML.value)
+
+
 if __name__ == "__main__":
-    launch.launch(main)
+    launch.launch(main, plan)

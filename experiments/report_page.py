@@ -5,10 +5,12 @@ import pathlib
 from collections.abc import Sequence
 
 from experiments import reproduce
+from wfm_jax.results.plan import Fact, Plan, counted, disk_fact
 from wfm_jax.results.report import extras, page
 from wfm_jax.results.report.run_folder import Run, flags_of, read_run
 
 NAME = "report.html"
+_PAGE_BYTES, _ROW_BYTES = 5e6, 800.0
 
 
 def can_be_drawn() -> bool:
@@ -34,11 +36,7 @@ def write(
     Raises:
         ValueError, OSError: a folder that is none, or a page that cannot be written; one line.
     """
-    names = _names([pathlib.Path(folder).resolve() for folder in workdirs])
-    runs = [read_run(folder, name) for folder, name in zip(workdirs, names, strict=True)]
-    path = pathlib.Path(html) if html else pathlib.Path(workdirs[0]) / NAME
-    if not path.parent.is_dir():
-        raise ValueError(f"--html={path}: there is no folder {path.parent}")
+    runs, path = _asked(workdirs, html)
     page.write_page(
         runs,
         path,
@@ -50,6 +48,31 @@ def write(
         ],
     )
     return path.resolve(), runs
+
+
+def plan(workdirs: Sequence[str], html: str | None = None) -> Plan:
+    """What :func:`write` would do; the same errors."""
+    runs, path = _asked(workdirs, html)
+    n_rows = sum(len(run.rows) for run in runs)
+    facts = [
+        Fact(f"run {run.name}", counted(len(run.rows), "row"), "; ".join(run.notes)) for run in runs
+    ]
+    facts += [
+        Fact("page", path.name, "replaced" if path.exists() else "new"),
+        disk_fact(path.parent, _PAGE_BYTES + _ROW_BYTES * n_rows, "pictures' code and rows"),
+        Fact("time", "seconds", "nothing is compiled"),
+    ]
+    return Plan("a report page", tuple(facts))
+
+
+def _asked(workdirs: Sequence[str], html: str | None) -> tuple[list[Run], pathlib.Path]:
+    """The runs, and the file that their page goes to."""
+    names = _names([pathlib.Path(folder).resolve() for folder in workdirs])
+    runs = [read_run(folder, name) for folder, name in zip(workdirs, names, strict=True)]
+    path = pathlib.Path(html) if html else pathlib.Path(workdirs[0]) / NAME
+    if not path.parent.is_dir():
+        raise ValueError(f"--html={path}: there is no folder {path.parent}")
+    return runs, path
 
 
 def _beside(workdirs: Sequence[str], name: str) -> list[str]:

@@ -20,6 +20,7 @@ from wfm_jax.results.recorded_frames import (
 )
 from wfm_jax.results.rows import Row
 from wfm_jax.results.sigmf_file import Recording
+from wfm_jax.signal.link import LinkConfig
 from wfm_jax.signal.segments import mean_power
 
 Views = Literal["iq", "all"]
@@ -41,6 +42,22 @@ class RecordingStudy:
     gate_db: float | None = None
     most: int = 1000
     views: Views | None = None
+
+
+class Reading(NamedTuple):
+    """How a recording will be read, as its metadata says.
+
+    Attributes:
+        link: of its frames.
+        where: segments begin.
+        labelled: whether every segment is a frame whose truth is known.
+        subsets: the views that the model is given, one set after the other.
+    """
+
+    link: LinkConfig
+    where: Where
+    labelled: bool
+    subsets: tuple[tuple[str, ...], ...]
 
 
 class Heard(NamedTuple):
@@ -82,30 +99,41 @@ def hear(
         ValueError: as ``cut_recording`` and ``read_labels`` do, or frames of other constellations
             than the model's.
     """
-    config = dataclasses.replace(config, link=_link(recording, config))
-    framed = bool(recording.fields.get("wfm:link") and frame_annotations(recording))
-    where = study.where or ("annotations" if framed else "hop")
-    cutting = Cutting(where, study.hop_samples, study.gate_db, study.most)
+    reading = views_read(study, recording, config)
+    config = dataclasses.replace(config, link=reading.link)
+    cutting = Cutting(reading.where, study.hop_samples, study.gate_db, study.most)
     segments = cut_recording(recording, config.link, cutting)
-    labels = None
-    if framed and where == "annotations":
-        labels = _labels(config, recording, segments)
-    subsets = _subsets(study, config, synchronous=labels is not None or where == "prefix")
+    labels = _labels(config, recording, segments) if reading.labelled else None
     digest = hashlib.sha256(segments.iq.tobytes()).hexdigest()[:16]
     named = {"recording": digest, "teacher_hash": teacher_hash}
     found, scores = [], []
     for subset, said in zip(
-        subsets, answer_segments(config, params, segments.iq, subsets), strict=True
+        reading.subsets,
+        answer_segments(config, params, segments.iq, reading.subsets),
+        strict=True,
     ):
         rows = segment_rows(config, "+".join(subset), segments, said, labels)
         found += [row | named for row in rows]
     if labels is not None:
         iq = segments.iq * np.float32(full_scale_of(recording))
-        scored = score_segments(config, params, iq, labels, subsets)
-        for subset, values in zip(subsets, scored, strict=True):
+        scored = score_segments(config, params, iq, labels, reading.subsets)
+        for subset, values in zip(reading.subsets, scored, strict=True):
             rows = score_rows("+".join(subset), values, labels, config.n_modulations)
             scores += [row | named for row in rows]
     return Heard(found, scores, segments.samples, config.link.sample_rate_hz, segments.notes)
+
+
+def views_read(study: RecordingStudy, recording: Recording, config: ModelConfig) -> Reading:
+    """How a model reads a recording; none of its samples is looked at.
+
+    Raises:
+        ValueError: frames of other constellations than the model's.
+    """
+    framed = bool(recording.fields.get("wfm:link") and frame_annotations(recording))
+    where = study.where or ("annotations" if framed else "hop")
+    labelled = framed and where == "annotations"
+    subsets = _subsets(study, config, synchronous=labelled or where == "prefix")
+    return Reading(_link(recording, config), where, labelled, tuple(subsets))
 
 
 def segment_rows(
@@ -148,7 +176,7 @@ def segment_rows(
     return rows
 
 
-def _link(recording: Recording, config: ModelConfig):
+def _link(recording: Recording, config: ModelConfig) -> LinkConfig:
     """The recording's link, or the model's. Raises ValueError where the model cannot read it."""
     found = link_of(recording) or config.link
     if found.bits_per_symbol != config.link.bits_per_symbol:

@@ -82,11 +82,11 @@ def open_recording(path: str | os.PathLike) -> Recording:
     meta = _checked(text, path)
     fields = meta["global"]
     datatype, rate_hz = fields["core:datatype"], float(fields["core:sample_rate"])
-    sample_bytes = 2 * np.dtype(DATATYPES[datatype]).itemsize
-    if not data.n_bytes or data.n_bytes % sample_bytes:
+    each = sample_bytes(datatype)
+    if not data.n_bytes or data.n_bytes % each:
         raise ValueError(
             f"{data.path}: {data.n_bytes} bytes are no whole number of {datatype} samples of "
-            f"{sample_bytes} bytes"
+            f"{each} bytes"
         )
     if (asked := fields.get("core:sha512")) and asked.lower() != _sha512(data):
         raise ValueError(f"{path}: core:sha512 is not that of the data: another file, or damaged")
@@ -98,15 +98,20 @@ def open_recording(path: str | os.PathLike) -> Recording:
 
     def read(start: int, count: int) -> np.ndarray:
         with open(data.path, "rb") as file:
-            file.seek(data.offset + start * sample_bytes)
-            samples = from_bytes(file.read(count * sample_bytes), datatype)
+            file.seek(data.offset + start * each)
+            samples = from_bytes(file.read(count * each), datatype)
         finite = np.isfinite(samples)
         if not finite.all():
             raise ValueError(f"{data.path}: sample {start + int(np.argmin(finite))} is not finite")
         return samples
 
-    n_samples = data.n_bytes // sample_bytes
+    n_samples = data.n_bytes // each
     return Recording(path, datatype, rate_hz, n_samples, fields, annotations, read)
+
+
+def sample_bytes(datatype: str) -> int:
+    """Bytes of a complex sample of one of :data:`DATATYPES`."""
+    return 2 * np.dtype(DATATYPES[datatype]).itemsize
 
 
 def write_recording(
