@@ -82,7 +82,7 @@ def _begin(run: Run, group: Group, start: Start) -> Way:
     saved, like, restored = start.saved, cohorts.stored(cohort), []
 
     def read() -> None:
-        path, identity = run.folder / COHORT, run.teacher.hash
+        path, identity = run.folder / COHORT, run.problem.hash
         restored.append(
             checkpoint.restore(path, like, config_hash=identity, generation=start.generation)
         )
@@ -135,7 +135,7 @@ def save(run: Run, group: Group, way: Way) -> None:
     students = cohorts.stored(cohort)
 
     def write() -> None:
-        path, identity = run.folder / COHORT, run.teacher.hash
+        path, identity = run.folder / COHORT, run.problem.hash
         checkpoint.save(path, students, config_hash=identity, metadata=metadata)
 
     processes.agree(write)

@@ -1,8 +1,9 @@
 """What a sweep compresses, and everything that can be in force on one configuration.
 
-Every 2-D kernel of the encoder blocks is prunable (that is sparsity's denominator) and quantizable.
-Other 2-D tables (embeddings, heads) are quantized, never below 8 bits unless an allocation says so,
-and not pruned. Norms and biases are stored in float16 once Q has acted; at 16 bits everything is.
+A problem's kernels are prunable (that is sparsity's denominator) and quantizable: of the wireless
+model, every kernel of the encoder blocks. Other tables (embeddings, heads) are quantized, never
+below 8 bits unless an allocation says so, and not pruned. Norms and biases are stored in float16
+once Q has acted; at 16 bits everything is.
 
 By which score, in which structure, on which grid a configuration is compressed is a number of its
 own, an index of what its group's configurations ask for (:class:`Choices`): one program serves them
@@ -19,12 +20,10 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from wfm_jax import compress
-from wfm_jax.model import ModelConfig, param_shapes
-from wfm_jax.model.couplings import couplings
 from wfm_jax.train.hidden import PARTS, Hidden, Part
 from wfm_jax.train.learned_scales import Learned, log_scales
+from wfm_jax.train.problem import Problem
 
-PRUNABLE = "block_*/kernel"
 MIN_TABLE_BITS = 8
 
 SCORES = {
@@ -61,7 +60,7 @@ BOUNDS = ("restricted", "half_step")
 
 
 class Grid(NamedTuple):
-    """On what kind of grid the encoder's kernels lie, static.
+    """On what kind of grid the kernels lie, static.
 
     Attributes:
         kind: ``integer``, ``learned`` (integers of a trained scale), ``awq`` (integers of rows that
@@ -79,8 +78,9 @@ class Choices(NamedTuple):
     """What the configurations of a group ask for, static; each field without repetition.
 
     Attributes:
-        kernels: path names of the encoder's kernels.
-        tables: path names of embeddings and heads.
+        kernels: path names of what is pruned and quantized.
+        tables: path names of other leaves of two axes or more, such as embeddings and heads.
+        vectors: path names of the rest.
         scores: of :data:`SCORES`.
         spreads: pairs of a key of :data:`DISTRIBUTIONS` and one of :data:`STRUCTURES`.
         grids: of every kind that is asked for.
@@ -92,6 +92,7 @@ class Choices(NamedTuple):
 
     kernels: tuple[str, ...]
     tables: tuple[str, ...]
+    vectors: tuple[str, ...]
     scores: tuple[str, ...] = ("magnitude",)
     spreads: tuple[tuple[str, str], ...] = (("global", UNSTRUCTURED),)
     grids: tuple[Grid, ...] = (Grid(),)
@@ -107,21 +108,22 @@ class Choices(NamedTuple):
         return bool(looking & {*self.scores, *self.roundings, *(g.kind for g in self.grids)})
 
 
-def choices_of(asked: Iterable[Any], config: ModelConfig, teacher: ModelConfig) -> Choices:
-    """What configurations ask for of an architecture, in an order that does not depend on theirs.
+def choices_of(asked: Iterable[Any], problem: Problem, teacher: Problem) -> Choices:
+    """What configurations ask for of a model, in an order that does not depend on theirs.
 
     Args:
         asked: the configurations.
-        config: the students' architecture.
+        problem: the students'.
         teacher: the teacher's.
 
     Raises:
-        ValueError: an allocation names what is no kernel of the architecture, or a group size does
-            not divide a kernel's inputs.
+        ValueError: an allocation names what is no kernel of the model, or a group size does not
+            divide a kernel's inputs.
     """
-    asked, leaves = list(asked), compress.flatten(param_shapes(config))
-    kernels = tuple(path for path in leaves if compress.matches(path, PRUNABLE))
-    tables = tuple(path for path, leaf in leaves.items() if _is_table(path, leaf))
+    asked, leaves = list(asked), compress.flatten(problem.params)
+    kernels = tuple(compress.select(problem.params, problem.prunable))
+    vectors = tuple(path for path, leaf in leaves.items() if len(leaf.shape) < 2)
+    tables = tuple(path for path in leaves if path not in {*kernels, *vectors})
     named = {path for c in asked for path, _ in c.allocation}
     if unknown := sorted(named - {*kernels, *tables}):
         raise ValueError(f"allocation names what the model lacks: {', '.join(unknown)}")
@@ -130,14 +132,15 @@ def choices_of(asked: Iterable[Any], config: ModelConfig, teacher: ModelConfig) 
     )
     sizes = {c.group_size for c in asked if c.group_size}
     for path, size in ((path, size) for path in kernels for size in sorted(sizes)):
-        if leaves[path].shape[0] % size:
+        if leaves[path].shape[-2] % size:
             raise ValueError(
-                f"group_size must divide the inputs of every kernel of the encoder, got {size} for "
-                f"the {leaves[path].shape[0]} inputs of {path}"
+                f"group_size must divide the inputs of every kernel, got {size} for the "
+                f"{leaves[path].shape[-2]} inputs of {path}"
             )
     return Choices(
         kernels=kernels,
         tables=tables,
+        vectors=vectors,
         scores=tuple(sorted({c.score for c in asked})),
         spreads=tuple(sorted({(c.distribution, c.structure) for c in asked})),
         grids=tuple(sorted({c.grid for c in asked}, key=str)),
@@ -145,9 +148,15 @@ def choices_of(asked: Iterable[Any], config: ModelConfig, teacher: ModelConfig) 
             {c.resolved_scale for c in asked if c.grid.kind in ("integer", "awq")}, "absmax"
         ),
         roundings=_or_default({c.rounding for c in asked if c.grid.kind == "integer"}, "nearest"),
-        couplings=couplings(config),
-        hidden=Hidden(config, teacher, parts) if parts else None,
+        couplings=() if problem.inside is None else problem.inside.couplings,
+        hidden=_hidden(problem, teacher, parts) if parts else None,
     )
+
+
+def _hidden(problem: Problem, teacher: Problem, parts: tuple[Part, ...]) -> Hidden:
+    assert problem.config is not None  # or `support` has refused
+    assert teacher.config is not None
+    return Hidden(problem.config, teacher.config, parts)
 
 
 def _or_default(found: set[str], default: str) -> tuple[str, ...]:
@@ -198,11 +207,11 @@ class Settings(NamedTuple):
 def in_force(choices: Choices) -> compress.Transform:
     """``init`` and ``apply`` of all that can be in force; the stages P and Q decide."""
     # The states alone say what these do to a forward pass: their arguments matter to `update` only.
-    prune = compress.matching(PRUNABLE, compress.magnitude_prune(0.0))
-    grids = [on_grid(grid, 32) for grid in choices.grids]
-    tables = compress.matching(_is_table, compress.quantize(8))
-    vectors = compress.matching(_is_vector, compress.store_half())
-    halves = compress.matching(_is_matrix, compress.store_half())
+    prune = on(choices.kernels, compress.magnitude_prune(0.0))
+    grids = [on(choices.kernels, on_grid(grid, 32)) for grid in choices.grids]
+    tables = on(choices.tables, compress.quantize(8))
+    vectors = on(choices.vectors, compress.store_half())
+    halves = on((*choices.kernels, *choices.tables), compress.store_half())
 
     def init(params: Any, *, key: jax.Array) -> Compression:
         return Compression(
@@ -235,8 +244,33 @@ def in_force(choices: Choices) -> compress.Transform:
     return compress.Transform(init, update, apply)
 
 
+def on(paths: tuple[str, ...], transform: compress.Transform) -> compress.Transform:
+    """A transform of these leaves alone, as :func:`wfm_jax.compress.matching`; there may be none.
+
+    Args:
+        paths: their path names.
+        transform: what to do with them.
+    """
+
+    def part(params: Any) -> dict[str, Any]:
+        named = frozenset(paths)
+        return {path: leaf for path, leaf in compress.flatten(params).items() if path in named}
+
+    def init(params: Any, *, key: jax.Array) -> Any:
+        return transform.init(part(params), key=key)
+
+    def update(params: Any, state: Any, stats: Any = None) -> tuple[Any, Any]:
+        chosen, state = transform.update(part(params), state, stats)
+        return compress.unflatten(params, chosen), state
+
+    def apply(params: Any, state: Any) -> Any:
+        return compress.unflatten(params, transform.apply(part(params), state))
+
+    return compress.Transform(init, update, apply)
+
+
 def on_grid(grid: Grid, bits: Any, scale: Any = "absmax") -> compress.Transform:
-    """The transform that puts the encoder's kernels on a grid.
+    """The transform that puts kernels on a grid.
 
     Args:
         grid: which.
@@ -246,16 +280,15 @@ def on_grid(grid: Grid, bits: Any, scale: Any = "absmax") -> compress.Transform:
     bound, size = grid.bound, grid.group_size
     match grid.kind:
         case "integer":
-            method = compress.quantize(bits, scale=scale, bound=bound, group_size=size)
+            return compress.quantize(bits, scale=scale, bound=bound, group_size=size)
         case "learned":
-            method = _learned(bits, bound=bound, group_size=size)
+            return _learned(bits, bound=bound, group_size=size)
         case "awq":
-            method = compress.awq_quantize(bits, scale=scale, bound=bound, group_size=size)
+            return compress.awq_quantize(bits, scale=scale, bound=bound, group_size=size)
         case "affine":
-            method = compress.quantize_affine(bits, group_size=size)
+            return compress.quantize_affine(bits, group_size=size)
         case _:
-            method = compress.nf4(True, double_quant=grid.kind == "nf4_double")
-    return compress.matching(PRUNABLE, method)
+            return compress.nf4(True, double_quant=grid.kind == "nf4_double")
 
 
 def _learned(bits: Any, *, bound: compress.Bound, group_size: int | None) -> compress.Transform:
@@ -298,15 +331,3 @@ def switch(index: ArrayLike, branches: Iterable[Callable[[], Any]]) -> Any:
     """``branches[index]()``; no branch where there is no choice."""
     branches = list(branches)
     return branches[0]() if len(branches) == 1 else jax.lax.switch(jnp.asarray(index), branches)
-
-
-def _is_table(path: str, leaf: Any) -> bool:
-    return jnp.ndim(leaf) >= 2 and not compress.matches(path, PRUNABLE)
-
-
-def _is_matrix(_: str, leaf: Any) -> bool:
-    return jnp.ndim(leaf) >= 2
-
-
-def _is_vector(_: str, leaf: Any) -> bool:
-    return jnp.ndim(leaf) < 2

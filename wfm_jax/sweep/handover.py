@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from wfm_jax import compress
+from wfm_jax.evaluate.cost import Stored
 from wfm_jax.export.grids import NF4, Affine, Uniform
 from wfm_jax.export.grids import Grid as StoredGrid
 from wfm_jax.sweep.compression import Choices, Compression, Grid, in_force
@@ -33,6 +34,26 @@ class Deployed(NamedTuple):
     grids: Mapping[str, StoredGrid]
     half: bool
     diverged_at: int
+
+
+def stored_form(deployed: Deployed) -> Stored:
+    """How one configuration is packed; float32 where nothing says otherwise."""
+    return Stored(by_path(deployed.params), deployed.keep, deployed.grids, deployed.half)
+
+
+def by_path(params: Any) -> dict[str, np.ndarray]:
+    """Parameters by path name, as NumPy arrays."""
+    return {path: np.asarray(leaf) for path, leaf in compress.flatten(params).items()}
+
+
+def mean_bits(stored: Stored) -> float:
+    """Bits of a kernel's or a table's weight, mean over all of them; 32 where there is no grid."""
+    grids, sizes, bits = stored.grids or {}, [], []
+    for path, weights in stored.params.items():
+        if np.ndim(weights) >= 2:
+            sizes.append(np.size(weights))
+            bits.append(float(grids[path].bits) if path in grids else 32.0)
+    return float(np.average(bits, weights=sizes))
 
 
 class Everybody(NamedTuple):

@@ -9,7 +9,6 @@ from wfm_jax import compress
 from wfm_jax.sweep.compression import (
     BLOCKS,
     DISTRIBUTIONS,
-    PRUNABLE,
     SCORES,
     TWO_OF_FOUR,
     UNITS,
@@ -17,6 +16,7 @@ from wfm_jax.sweep.compression import (
     Compression,
     Settings,
     in_force,
+    on,
     switch,
 )
 
@@ -41,7 +41,8 @@ def prune(
     scored = jax.tree.map(
         lambda latent, now: jnp.where(settings.score_latent, latent, now), params, current
     )
-    kernels = compress.select(scored, PRUNABLE)
+    leaves = compress.flatten(scored)
+    kernels = {path: leaves[path] for path in choices.kernels}
     keys = jax.random.split(jax.random.fold_in(state.prune.key, 1), len(kernels))
 
     def scores(name: str) -> Any:
@@ -78,7 +79,7 @@ def _masks(
                 distribution=DISTRIBUTIONS[distribution],
                 structure=compress.Blocks(4, 4) if structure == BLOCKS else compress.Unstructured(),
             )
-        return compress.matching(PRUNABLE, method).update(scored, state)[1]
+        return on(choices.kernels, method).update(scored, state)[1]
 
     def of_units() -> compress.PruneState:
         kinds = UNITS[structure]

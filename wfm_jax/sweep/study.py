@@ -17,7 +17,7 @@ from rich.console import Console
 
 from wfm_jax.evaluate.curves import curve_rows, write_curves
 from wfm_jax.evaluate.frames import TestSet
-from wfm_jax.model import ModelConfig
+from wfm_jax.model import ModelConfig, build
 from wfm_jax.results import atomic, rows
 from wfm_jax.results.manifest import Manifest, open_run
 from wfm_jax.results.plots import pareto_picture
@@ -28,13 +28,15 @@ from wfm_jax.sweep import contrasts, processes
 from wfm_jax.sweep.configuration import Configuration
 from wfm_jax.sweep.engine import ROWS, check_machine, run_sweep
 from wfm_jax.sweep.group import check_fit
-from wfm_jax.sweep.measure import Examiner, load_scores
+from wfm_jax.sweep.measure import FrameExaminer, load_scores
 from wfm_jax.sweep.references import references
 from wfm_jax.sweep.settings import SweepSettings
 from wfm_jax.sweep.yardstick import Line, print_yardstick, yardstick
 from wfm_jax.train.interrupt import StopRequest
 from wfm_jax.train.model_files import Teacher, load_teacher
+from wfm_jax.train.problem import Problem
 from wfm_jax.train.teacher import TeacherSettings, train_teacher
+from wfm_jax.train.wireless import wireless
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "orbax-checkpoint")
 PARQUET, CURVES, CONTRASTS = "results.parquet", "curves.parquet", "contrasts.jsonl"
@@ -111,12 +113,12 @@ def run_study(
         flags = {**flags, "teacher_hash": teacher.hash}
     elif processes.count() > 1:
         raise ValueError("several processes need a teacher that is trained: --teacher=PATH")
-    check_fit(study.configurations, teacher.config if teacher else study.model)
+    check_fit(study.configurations, _problem(teacher or _untrained(study.model), study.settings))
     check_machine(study.configurations, study.settings)
     ignored = (*Manifest.IGNORED, *uncompared)
     manifest = Manifest(flags, versions(), devices(), ignored=ignored)
     with contextlib.ExitStack() as ends:
-        folder = _enter(workdir, manifest, tuple(growable), overwrite, progress, ends)
+        folder = enter(workdir, manifest, tuple(growable), overwrite, progress, ends)
         stop = ends.enter_context(StopRequest())
         began = time.monotonic()
         try:
@@ -136,7 +138,7 @@ def run_study(
         return stored
 
 
-def _enter(
+def enter(
     workdir: str | os.PathLike,
     manifest: Manifest,
     growable: tuple[str, ...],
@@ -176,10 +178,10 @@ def _sweep(
     measured = references(teacher, study.test_set, provenance, references_in, progress.say)
     if study.settings.unlabelled is not None:
         provenance["unlabelled_frames"] = study.settings.unlabelled.n_frames
-    examiner = Examiner(teacher, study.test_set, measured, folder, provenance)
+    examiner = FrameExaminer(teacher, study.test_set, measured, folder, provenance)
     compiles = run_sweep(
         study.configurations,
-        teacher,
+        _problem(teacher, study.settings),
         study.settings,
         examiner,
         folder,
@@ -190,6 +192,15 @@ def _sweep(
         progress.say(f"{name}: training program compiled {count} time{'s' * (count != 1)}")
     progress.say(f"finished after {time.monotonic() - began:.0f} s")
     return rows.read_rows(folder / ROWS)[0]
+
+
+def _problem(teacher: Teacher, settings: SweepSettings) -> Problem:
+    how = {"weights": settings.weights, "unlabelled": settings.unlabelled}
+    return wireless(teacher, batch_size=settings.batch_size, **how)
+
+
+def _untrained(model: ModelConfig) -> Teacher:
+    return Teacher(model, build(model, jax.random.key(0))[1], "")
 
 
 def publish(
