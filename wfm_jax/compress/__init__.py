@@ -117,6 +117,7 @@ from wfm_jax.compress.sensitivity import (
 )
 from wfm_jax.compress.shrink import kept_units, shrink, shrink_scales
 from wfm_jax.compress.similarity import similarities, similarity_loss
+from wfm_jax.compress.snapping import SnapState, snapping
 from wfm_jax.compress.statistics import (
     LeafStats,
     Stats,
@@ -174,6 +175,7 @@ __all__ = [
     "QuantizedAbsmax",
     "RangeRule",
     "Score",
+    "SnapState",
     "Stats",
     "Strategy",
     "Structure",
@@ -272,6 +274,7 @@ __all__ = [
     "shrink_scales",
     "similarities",
     "similarity_loss",
+    "snapping",
     "softened_bernoulli_kl",
     "softened_kl",
     "sparsity_achieved",

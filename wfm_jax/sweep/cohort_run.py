@@ -116,7 +116,7 @@ def saved_start(run: Run, group: Group) -> Start | None:
     if found["damage"]:
         run.say(f"{found['damage']}: going on from the one before")
     metadata = found["metadata"]
-    members = [from_columns(columns) for columns in metadata["configurations"]]
+    members = [from_columns(columns, group.members) for columns in metadata["configurations"]]
     return Start(members, metadata, found["generation"])
 
 

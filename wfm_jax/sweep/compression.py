@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from wfm_jax import compress
+from wfm_jax.sweep.own import Format, by_name, name_of
 from wfm_jax.train.hidden import PARTS, Hidden, Part
 from wfm_jax.train.learned_scales import Learned, log_scales
 from wfm_jax.train.problem import Problem
@@ -64,12 +65,12 @@ class Grid(NamedTuple):
 
     Attributes:
         kind: ``integer``, ``learned`` (integers of a trained scale), ``awq`` (integers of rows that
-            were multiplied), ``affine``, ``nf4``, ``nf4_double``.
+            were multiplied), ``affine``, ``nf4``, ``nf4_double``, or one's own.
         bound: the scale convention, where there is one.
         group_size: inputs that share a scale, None for all.
     """
 
-    kind: str = "integer"
+    kind: str | Format = "integer"
     bound: compress.Bound = "restricted"
     group_size: int | None = None
 
@@ -81,7 +82,7 @@ class Choices(NamedTuple):
         kernels: path names of what is pruned and quantized.
         tables: path names of other leaves of two axes or more, such as embeddings and heads.
         vectors: path names of the rest.
-        scores: of :data:`SCORES`.
+        scores: of :data:`SCORES`, or one's own.
         spreads: pairs of a key of :data:`DISTRIBUTIONS` and one of :data:`STRUCTURES`.
         grids: of every kind that is asked for.
         scales: of :data:`SCALES`.
@@ -93,7 +94,7 @@ class Choices(NamedTuple):
     kernels: tuple[str, ...]
     tables: tuple[str, ...]
     vectors: tuple[str, ...]
-    scores: tuple[str, ...] = ("magnitude",)
+    scores: tuple[str | compress.Score, ...] = ("magnitude",)
     spreads: tuple[tuple[str, str], ...] = (("global", UNSTRUCTURED),)
     grids: tuple[Grid, ...] = (Grid(),)
     scales: tuple[str, ...] = ("absmax",)
@@ -103,9 +104,10 @@ class Choices(NamedTuple):
 
     @property
     def need_statistics(self) -> bool:
-        """Whether something of it looks at data."""
+        """Whether something of it looks at data; a score of one's own may."""
         looking = {"taylor", "wanda", "gptq", "awq"}
-        return bool(looking & {*self.scores, *self.roundings, *(g.kind for g in self.grids)})
+        asked = {*self.scores, *self.roundings, *(g.kind for g in self.grids)}
+        return bool(looking & asked) or any(callable(score) for score in self.scores)
 
 
 def choices_of(asked: Iterable[Any], problem: Problem, teacher: Problem) -> Choices:
@@ -117,10 +119,11 @@ def choices_of(asked: Iterable[Any], problem: Problem, teacher: Problem) -> Choi
         teacher: the teacher's.
 
     Raises:
-        ValueError: an allocation names what is no kernel of the model, or a group size does not
-            divide a kernel's inputs.
+        ValueError: an allocation names what is no kernel of the model, a group size does not
+            divide a kernel's inputs, or two settings of one's own have the same name.
     """
     asked, leaves = list(asked), compress.flatten(problem.params)
+    by_name(c.quant_format for c in asked)
     kernels = tuple(compress.select(problem.params, problem.prunable))
     vectors = tuple(path for path, leaf in leaves.items() if len(leaf.shape) < 2)
     tables = tuple(path for path in leaves if path not in {*kernels, *vectors})
@@ -141,9 +144,9 @@ def choices_of(asked: Iterable[Any], problem: Problem, teacher: Problem) -> Choi
         kernels=kernels,
         tables=tables,
         vectors=vectors,
-        scores=tuple(sorted({c.score for c in asked})),
+        scores=tuple(by_name(c.score for c in asked).values()),
         spreads=tuple(sorted({(c.distribution, c.structure) for c in asked})),
-        grids=tuple(sorted({c.grid for c in asked}, key=str)),
+        grids=tuple(sorted({c.grid for c in asked}, key=_words)),
         scales=_or_default(
             {c.resolved_scale for c in asked if c.grid.kind in ("integer", "awq")}, "absmax"
         ),
@@ -151,6 +154,16 @@ def choices_of(asked: Iterable[Any], problem: Problem, teacher: Problem) -> Choi
         couplings=() if problem.inside is None else problem.inside.couplings,
         hidden=_hidden(problem, teacher, parts) if parts else None,
     )
+
+
+def _words(grid: Grid) -> str:
+    """Something to sort grids by, the same in every process."""
+    return str(grid._replace(kind=name_of(grid.kind)))
+
+
+def score_of(score: str | compress.Score) -> compress.Score:
+    """The function of a score."""
+    return SCORES[score] if isinstance(score, str) else score
 
 
 def _hidden(problem: Problem, teacher: Problem, parts: tuple[Part, ...]) -> Hidden:
@@ -279,6 +292,8 @@ def on_grid(grid: Grid, bits: Any, scale: Any = "absmax") -> compress.Transform:
     """
     bound, size = grid.bound, grid.group_size
     match grid.kind:
+        case Format():
+            return compress.snapping(grid.kind.fit, grid.kind.snap)
         case "integer":
             return compress.quantize(bits, scale=scale, bound=bound, group_size=size)
         case "learned":

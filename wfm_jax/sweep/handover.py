@@ -1,7 +1,7 @@
 """What a finished configuration hands over: the weights a deployment holds, and their form."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -13,6 +13,7 @@ from wfm_jax.export.grids import NF4, Affine, Uniform
 from wfm_jax.export.grids import Grid as StoredGrid
 from wfm_jax.sweep.compression import Choices, Compression, Grid, in_force
 from wfm_jax.sweep.configuration import Configuration
+from wfm_jax.sweep.own import Format
 from wfm_jax.train.student import Student
 
 ROUNDING = 1e-6
@@ -25,14 +26,14 @@ class Deployed(NamedTuple):
         params: the weights that its forward pass sees.
         keep: masks by path name.
         grids: how kernels and tables are stored, by path name.
-        half: whether everything else is stored in float16.
+        half: whether everything else is stored in float16, or the names of what is.
         diverged_at: the step it diverged at, -1 if it did not.
     """
 
     params: Any
     keep: Mapping[str, Any]
     grids: Mapping[str, StoredGrid]
-    half: bool
+    half: bool | Collection[str]
     diverged_at: int
 
 
@@ -84,14 +85,17 @@ def one_of(stacked: Everybody, i: int, configuration: Configuration, choices: Ch
     params, state, diverged_at = jax.tree.map(lambda leaf: leaf[i], stacked)
     index = choices.grids.index(configuration.grid)
     grids = _stored(choices.grids[index], state.grids[index]) | _stored(Grid(), state.tables)
-    half = bool(state.vectors.on)
+    half, kind = bool(state.vectors.on), choices.grids[index].kind
+    # Of a format that does not say how to write its kernels they stay in float32.
+    whole = choices.kernels if isinstance(kind, Format) and kind.stored is None else ()
     if diverged_at < 0:
         flat = {
-            path: _on_grid(path, np.asarray(w), grids.get(path), half)
+            path: _on_grid(path, np.asarray(w), grids.get(path), half and path not in whole)
             for path, w in compress.flatten(params).items()
         }
         params = compress.unflatten(params, flat)
-    return Deployed(params, state.prune.keep, grids, half, int(diverged_at))
+    names = {*choices.tables, *choices.vectors} if half and whole else half
+    return Deployed(params, state.prune.keep, grids, names, int(diverged_at))
 
 
 def _on_grid(path: str, weights: np.ndarray, grid: StoredGrid | None, half: bool) -> np.ndarray:
@@ -109,6 +113,10 @@ def _on_grid(path: str, weights: np.ndarray, grid: StoredGrid | None, half: bool
 def _stored(grid: Grid, state: Any) -> dict[str, StoredGrid]:
     """The grids in force as a packed file has them."""
     match state:
+        case compress.SnapState(on, fitted):
+            assert isinstance(grid.kind, Format)
+            stored = grid.kind.stored
+            return {p: stored(of) for p, of in fitted.items()} if stored and bool(on) else {}
         case compress.NF4State(on, absmax):
             return {path: NF4(of) for path, of in absmax.items()} if bool(on) else {}
         case compress.AffineState():

@@ -9,7 +9,6 @@ from wfm_jax import compress
 from wfm_jax.sweep.compression import (
     BLOCKS,
     DISTRIBUTIONS,
-    SCORES,
     TWO_OF_FOUR,
     UNITS,
     Choices,
@@ -17,8 +16,10 @@ from wfm_jax.sweep.compression import (
     Settings,
     in_force,
     on,
+    score_of,
     switch,
 )
+from wfm_jax.sweep.own import name_of
 
 
 def prune(
@@ -45,12 +46,19 @@ def prune(
     kernels = {path: leaves[path] for path in choices.kernels}
     keys = jax.random.split(jax.random.fold_in(state.prune.key, 1), len(kernels))
 
-    def scores(name: str) -> Any:
+    def scores(score: str | compress.Score) -> Any:
+        def of_one(path: str, w: jax.Array, key: jax.Array) -> jax.Array:
+            found = score_of(score)(w, (stats or {}).get(path), key)
+            if jnp.shape(found) != w.shape:
+                raise ValueError(
+                    f"score {name_of(score)} must give an array of the shape of {path}, "
+                    f"{w.shape}, got {jnp.shape(found)}"
+                )
+            return found.astype(jnp.float32)
+
         def by_path() -> dict[str, jax.Array]:
-            return {
-                path: SCORES[name](w, (stats or {}).get(path), key).astype(jnp.float32)
-                for key, (path, w) in zip(keys, kernels.items(), strict=True)
-            }
+            pairs = zip(keys, kernels.items(), strict=True)
+            return {path: of_one(path, w, key) for key, (path, w) in pairs}
 
         return by_path
 

@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 
+import jax.numpy as jnp
 import numpy as np
 
 from wfm_jax import compress
 from wfm_jax.sweep import compression
 from wfm_jax.sweep.configuration import Configuration
+from wfm_jax.sweep.own import Format, by_name
 from wfm_jax.train.problem import Problem
+
+ROUNDING = 1e-6
 
 
 def check(configurations: Sequence[Configuration], problem: Problem) -> None:
@@ -25,9 +29,39 @@ def check(configurations: Sequence[Configuration], problem: Problem) -> None:
     if problem.inside is None:
         for configuration in configurations:
             _check_without_inside(configuration)
+    for name, own in by_name(c.quant_format for c in configurations).items():
+        if isinstance(own, Format):
+            _check_format(name, own, problem)
     for path, kernel in compress.select(problem.params, problem.prunable).items():
         for configuration in configurations:
             _check_kernel(configuration, path, tuple(np.shape(kernel)))
+
+
+def _check_format(name: str, own: Format, problem: Problem) -> None:
+    """Whether snapping keeps what it must, tried on the first kernel with a row of zeros."""
+    path, kernel = next(iter(compress.select(problem.params, problem.prunable).items()))
+    try:
+        kernel = jnp.asarray(kernel).at[0].set(0.0)
+        grid = own.fit(kernel)
+        snapped = own.snap(kernel, grid)
+        again = own.snap(snapped, grid)
+        stored = own.stored and own.stored(grid).checked(kernel.shape)
+    except Exception as error:
+        line = str(error).strip().split("\n", 1)[0]
+        raise ValueError(f"quant_format {name} fails on {path}: {line}") from error
+    if snapped.shape != kernel.shape or snapped.dtype != kernel.dtype:
+        raise ValueError(
+            f"quant_format {name}: snap must give {kernel.dtype}{list(kernel.shape)}, got "
+            f"{snapped.dtype}{list(snapped.shape)}"
+        )
+    if np.any(snapped[0]):
+        raise ValueError(f"quant_format {name}: snap must leave zeros zero, or masks do not hold")
+    if not np.allclose(again, snapped, rtol=ROUNDING, atol=0.0):
+        raise ValueError(f"quant_format {name}: snap must leave what it snapped where it is")
+    if stored is not None:
+        weights = stored.weights(stored.codes(np.asarray(snapped)))
+        if not np.allclose(weights, snapped, rtol=ROUNDING, atol=0.0):
+            raise ValueError(f"quant_format {name}: its weights are not on the grid of stored")
 
 
 def _check_without_inside(configuration: Configuration) -> None:
