@@ -1,5 +1,6 @@
 """Anybody's model in the engine: its rows, its files, its stops, and what it does not provide."""
 
+import dataclasses
 import signal
 
 import jax
@@ -13,6 +14,7 @@ from wfm_jax.results.manifest import RunFolderError
 from wfm_jax.results.progress import Silent
 from wfm_jax.sweep.configuration import Configuration
 from wfm_jax.sweep.examples import load_example_scores
+from wfm_jax.sweep.halving import Halving
 from wfm_jax.sweep.own_model import SweepSettings, sweep_problem
 from wfm_jax.train.interrupt import Stopped
 
@@ -164,6 +166,16 @@ def test_scratch_needs_fresh(problem, tmp_path):
     asked = [Configuration("FT", init="scratch")]
     with pytest.raises(ValueError, match="init must be teacher for a problem without fresh"):
         sweep_problem(problem._replace(fresh=None), asked, tmp_path, SETTINGS)
+
+
+def test_the_worst_drop_out_on_the_way(problem, tmp_path):
+    rates = (1e-6, 1e-2)
+    asked = [Configuration("P-Q-FT", **(POINT | {"learning_rate": rate})) for rate in rates]
+    how = dataclasses.replace(SETTINGS, halving=Halving(factor=2, rungs=1))
+    rows = sweep_problem(problem, asked, tmp_path, how)
+    slow, fast = (row_of(rows, c) for c in asked)
+    assert (slow["status"], slow["stopped_at"], fast["status"]) == ("dropped", 20, "ok")
+    assert np.isfinite(slow["validation_loss"])
 
 
 def test_a_smaller_student_is_a_problem_of_its_own(problem, tmp_path):

@@ -6,6 +6,7 @@ rows = sweep_problem(problem, asked, "runs/mine")
 """
 
 import contextlib
+import functools
 import io
 import os
 import time
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from wfm_jax import compress
 from wfm_jax.results import atomic, rows
 from wfm_jax.results.checkpoint import hash_arrays
 from wfm_jax.results.manifest import Manifest
@@ -50,8 +52,10 @@ def sweep_problem(
 
     The folder then holds ``results.jsonl`` (the truth, one row a configuration),
     ``results.parquet``, ``summary.txt``, ``files/`` (packed models) and ``scores/`` (of every
-    example). Called again after an interrupt, only what is missing runs. In a run of several
-    processes all call this; the first one writes the folder, and the others return no rows.
+    example). Called again after an interrupt, only what is missing runs; another model, other test
+    examples or other kernels are refused. Other data and losses the folder cannot tell: give them
+    one of their own. In a run of several processes all call this; the first one writes the folder,
+    and the others return no rows.
 
     Args:
         problem: the model, its data and its losses.
@@ -76,7 +80,12 @@ def sweep_problem(
     progress = progress or Silent()
     problem, scores = _checked(problem, configurations)
     check_machine(configurations, settings)
-    flags = {"teacher_hash": problem.hash, "examples_hash": examples_hash(scores)}
+    flags = {
+        "teacher_hash": problem.hash,
+        "examples_hash": examples_hash(scores),
+        "kernels": sorted(compress.select(problem.params, problem.prunable)),
+        "halving": None if settings.halving is None else list(settings.halving),
+    }
     manifest = Manifest(flags, versions(), devices())
     with contextlib.ExitStack() as ends:
         path = enter(folder, manifest, (), overwrite, progress, ends)
@@ -116,6 +125,8 @@ def _checked(
 ) -> tuple[Problem, np.ndarray]:
     """The problem with its parameters' hash, and its scores; ValueError for what does not fit."""
     check_problem(problem)
+    if problem.smaller is not None:
+        problem = problem._replace(smaller=functools.cache(problem.smaller))
     check_fit(configurations, problem)
     scores = score_examples(problem, problem.params)
     if not np.isfinite(scores).all():
