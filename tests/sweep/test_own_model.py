@@ -162,6 +162,11 @@ def test_what_a_problem_does_not_provide_is_refused_in_a_line(problem, tmp_path,
     assert not (tmp_path / "run").exists()
 
 
+def test_kernels_must_be_matrices(problem, tmp_path):
+    with pytest.raises(ValueError, match=r"prunable must match leaves of two axes .* first/b"):
+        sweep_problem(problem._replace(prunable="first/*"), ASKED[:1], tmp_path, SETTINGS)
+
+
 def test_scratch_needs_fresh(problem, tmp_path):
     asked = [Configuration("FT", init="scratch")]
     with pytest.raises(ValueError, match="init must be teacher for a problem without fresh"):

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -349,18 +349,21 @@ class Configuration:
         return config_id(self.canonical())
 
 
-def from_columns(columns: Mapping[str, Any], beside: Iterable[Configuration] = ()) -> Configuration:
+def from_columns(
+    columns: Mapping[str, Any], beside: Collection[Configuration] = ()
+) -> Configuration:
     """The configuration of :meth:`Configuration.columns`.
 
     Args:
         columns: what it gave.
         beside: configurations that know what is not ours by its name.
     """
-    beside, allocation = list(beside), json.loads(columns["allocation"] or "{}")
+    allocation = json.loads(columns["allocation"] or "{}")
     fields = {**columns, "allocation": tuple(allocation.items())}
     for name in OWN:
-        known = by_name(getattr(c, name) for c in beside)
-        fields[name] = known.get(fields[name], fields[name])
+        if fields[name] not in CHOICES[name]:
+            known = by_name(getattr(c, name) for c in beside)
+            fields[name] = known.get(fields[name], fields[name])
     return Configuration(**fields)
 
 

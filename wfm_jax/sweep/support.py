@@ -32,9 +32,10 @@ def check(configurations: Sequence[Configuration], problem: Problem) -> None:
     for name, own in by_name(c.quant_format for c in configurations).items():
         if isinstance(own, Format):
             _check_format(name, own, problem)
+    structures = {c.structure for c in configurations if "P" in c.stages}
+    roundings = {c.rounding for c in configurations if "Q" in c.stages}
     for path, kernel in compress.select(problem.params, problem.prunable).items():
-        for configuration in configurations:
-            _check_kernel(configuration, path, tuple(np.shape(kernel)))
+        _check_kernel(path, tuple(np.shape(kernel)), structures, roundings)
 
 
 def _check_format(name: str, own: Format, problem: Problem) -> None:
@@ -76,17 +77,17 @@ def _check_without_inside(configuration: Configuration) -> None:
         raise ValueError(f"weights of hidden layers must be 0 {why}, got {asked.hidden_weights}")
 
 
-def _check_kernel(configuration: Configuration, path: str, shape: tuple[int, ...]) -> None:
-    asked = configuration
+def _check_kernel(
+    path: str, shape: tuple[int, ...], structures: set[str], roundings: set[str]
+) -> None:
     if len(shape) < 2:
         raise ValueError(f"prunable must match leaves of two axes or more, got {path} of {shape}")
-    if "P" in asked.stages:
-        if asked.structure == compression.TWO_OF_FOUR:
-            compress.NM(2, 4).check(shape, path)
-        if asked.structure == compression.BLOCKS:
-            compress.Blocks(4, 4).units(shape, path)
-    if "Q" in asked.stages and asked.rounding != "nearest" and len(shape) != 2:
+    if compression.TWO_OF_FOUR in structures:
+        compress.NM(2, 4).check(shape, path)
+    if compression.BLOCKS in structures:
+        compress.Blocks(4, 4).units(shape, path)
+    if len(shape) != 2 and (others := sorted(roundings - {"nearest"})):
         raise ValueError(
             f"rounding must be nearest for kernels of {len(shape)} axes such as {path}, "
-            f"got {asked.rounding!r}"
+            f"got {', '.join(others)}"
         )
