@@ -6,6 +6,8 @@ import re
 import jax.numpy as jnp
 import pytest
 
+from wfm_jax import compress
+
 pytestmark = pytest.mark.slow
 
 DOCS = pathlib.Path(__file__).parents[2] / "docs"
@@ -25,6 +27,7 @@ def names(tmp_path_factory):
             for block in blocks(guide):
                 exec(compile(block, guide, "exec"), found)
             found[guide] = found["rows"]
+            found.setdefault("small_vit", found["small"])  # the first guide ends with it
     return found
 
 
@@ -51,6 +54,8 @@ def test_a_vision_transformer_is_compressed(names):
     assert found["P-Q-KD"]["retention"] > max(0.8, found["P-Q"]["retention"])
     assert found["P-Q"]["sparsity_achieved"] == pytest.approx(0.5, abs=1e-3)
     assert found["P-Q"]["flops"] > 0
+    kernels = compress.select(names["small_vit"], "*kernel")
+    assert float(compress.sparsity_achieved({p: w != 0 for p, w in kernels.items()})) >= 0.5
 
 
 def test_a_score_and_a_format_stand_beside_ours(names):
