@@ -17,10 +17,14 @@ from jax.typing import ArrayLike
 
 from wfm_jax import compress
 from wfm_jax.evaluate.products import frame_products
-from wfm_jax.model import Forward, ModelConfig, build, sample_batch
+from wfm_jax.model import Forward, ModelConfig, build
 from wfm_jax.train.distill import Lesson, Recipe, Student, Trainer, new_student, student_step
+from wfm_jax.train.losses import TaskWeights
+from wfm_jax.train.model_files import Teacher
+from wfm_jax.train.problem import n_examples
+from wfm_jax.train.wireless import PRUNABLE, wireless
 
-PRUNABLE = "block_*/kernel"
+WEIGHTS = TaskWeights()
 MAP, VMAP = "map", "vmap"
 _GOLDEN = 0.5 * (5.0**0.5 - 1.0)
 
@@ -94,7 +98,8 @@ def begin(
     apply, params = build(config, jax.random.key(0), dtype=compute)
     teach, answers = build(teacher, jax.random.key(0), dtype=compute)
     in_force = compression(0.0, 8)  # the states alone say what is done
-    trainer = Trainer(config, apply, in_force, teach, batch_size=batch_size)
+    problem = wireless(Teacher(config, params, ""), batch_size=batch_size, weights=WEIGHTS)
+    trainer = Trainer(problem._replace(apply=apply), in_force, teach)
     return Work(config, params, teacher, answers, trainer)
 
 
@@ -169,14 +174,13 @@ def _in_chunks(
 
 
 def _lesson(work: Work, teacher_params: Any, key: jax.Array) -> Lesson:
-    batch = sample_batch(work.config, key=key, batch_size=work.trainer.batch_size)
-    return Lesson(batch, work.trainer.teacher_apply(teacher_params, batch.inputs))
+    inputs, labels = work.trainer.problem.batch(key)
+    return Lesson(inputs, labels, work.trainer.teacher_apply(teacher_params, inputs))
 
 
 def _one_step(work: Work, student: Student, recipe: Recipe, lesson: Lesson) -> Student:
     trainer = work.trainer
-    static = (trainer.config, trainer.apply, trainer.transform, trainer.weights)
-    return student_step(*static, student, recipe, lesson)
+    return student_step(trainer.problem, trainer.transform, student, recipe, lesson)
 
 
 def compile_later(
@@ -231,12 +235,12 @@ def on_given(
     answers too, or its parameters are asked."""
 
     def steps(student: Student, recipe: Recipe, teacher_params: Any, given: Lesson) -> Student:
-        n_lessons = given.batch.n0.shape[0]
+        n_lessons = n_examples(given)
 
         def step(student: Student, t: jax.Array) -> tuple[Student, None]:
             lesson = jax.tree.map(lambda x: x[t % n_lessons], given)
             if not answers:
-                own = work.trainer.teacher_apply(teacher_params, lesson.batch.inputs)
+                own = work.trainer.teacher_apply(teacher_params, lesson.inputs)
                 lesson = lesson._replace(teacher=own)
             return _one_step(work, student, recipe, lesson), None
 
@@ -274,7 +278,7 @@ def stacked(trees: list[Any]) -> Any:
 
 def forward_operations(work: Work) -> float:
     """Operations of the matrix products of a student's forward pass on a step's frames."""
-    return _operations(work.config, work.trainer.apply, work.params, work)
+    return _operations(work.config, work.trainer.problem.apply, work.params, work)
 
 
 def teacher_operations(work: Work) -> float:
@@ -284,7 +288,7 @@ def teacher_operations(work: Work) -> float:
 
 def _operations(config: ModelConfig, apply: Forward, params: Any, work: Work) -> float:
     macs = sum(product.macs for product in frame_products(config, apply, params))
-    return 2.0 * macs * work.trainer.batch_size
+    return 2.0 * macs * work.trainer.problem.batch_size
 
 
 def n_parameters(work: Work) -> int:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from experiments.benchmarks.engine import Work
+from experiments.benchmarks.engine import WEIGHTS, Work
 from wfm_jax.model import Batch, ModelConfig
 from wfm_jax.train.distill import Lesson, Recipe, Student
 
@@ -95,8 +95,8 @@ def subject(work: Work, student: Student, recipe: Recipe, given: list[Lesson]) -
         scale=quantize.scale,
         bits=quantize.bits,
         recipe={name: float(getattr(recipe, name)) for name in numbers},
-        weights=dict(vars(work.trainer.weights)),
-        batches=[lesson.batch for lesson in given],
+        weights=dict(vars(WEIGHTS)),
+        batches=[lesson.labels for lesson in given],
     )
     return jax.tree.map(lambda x: np.asarray(x) if isinstance(x, jax.Array) else x, described)
 

@@ -43,6 +43,27 @@ def test_products_inside_compiled_functions_count_once():
     assert counted == TOY_PRODUCTS
 
 
+def test_a_convolution_by_hand():
+    """2 channels to 6 in two groups, 3 x 3 on 8 x 8: every output is a sum over 9 inputs."""
+
+    def convolve(params, x):
+        return jax.lax.conv_general_dilated(
+            x, params["kernel"], (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            feature_group_count=2,
+        )  # fmt: skip
+
+    params = {"kernel": jnp.ones((3, 3, 1, 6))}
+    counted = products.matrix_products(convolve, params, jnp.ones((1, 8, 8, 2)))
+    assert counted == (products.Product(8 * 8 * 6 * 9, "kernel", 54),)
+
+
+def test_operations_that_cannot_be_counted_are_left_out():
+    stored = cost.Stored({"w": np.ones((2, 2), np.float32)})
+    columns = cost.cost_columns(None, stored, prunable="w")
+    assert columns["params_total"] == 4
+    assert not {"flops", "bit_ops"} & set(columns)
+
+
 def test_products_inside_loops_are_refused():
     def loop(params, x):
         return jax.lax.scan(lambda c, _: (c @ params["w"], None), x, length=3)

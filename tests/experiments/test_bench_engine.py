@@ -153,7 +153,7 @@ def test_a_larger_teacher_is_asked_and_counted():
     work = engine.begin(TINY, batch_size=2, teacher=larger)
     assert engine.teacher_operations(work) > 1.15 * engine.forward_operations(work)
     (lesson,) = engine.lessons(work, 1)
-    answer = work.trainer.apply(work.params, lesson.batch.inputs)
+    answer = work.trainer.problem.apply(work.params, lesson.inputs)
     chex.assert_trees_all_equal_shapes(lesson.teacher, answer)
 
 

@@ -52,10 +52,10 @@ def loss_of(work, one, lesson):
 
     def loss(params):
         seen = trainer.transform.apply(params, student.compression)
-        outputs = trainer.apply(seen, lesson.batch.inputs)
-        how = (lesson.teacher, lesson.batch, recipe.temperature)
-        distilled = trainer.weights.total(distillation_losses(work.config, outputs, *how))
-        task = trainer.weights.total(task_losses(work.config, outputs, lesson.batch))
+        outputs = trainer.problem.apply(seen, lesson.inputs)
+        how = (lesson.teacher, lesson.labels, recipe.temperature)
+        distilled = engine.WEIGHTS.total(distillation_losses(work.config, outputs, *how))
+        task = engine.WEIGHTS.total(task_losses(work.config, outputs, lesson.labels))
         return blend(recipe.alpha, distilled, task)
 
     return loss

@@ -7,6 +7,8 @@ from wfm_jax.evaluate.frames import TestSet
 from wfm_jax.model import ModelConfig
 from wfm_jax.sweep.settings import SweepSettings
 from wfm_jax.train.model_files import Teacher
+from wfm_jax.train.problem import Problem
+from wfm_jax.train.wireless import wireless
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +24,11 @@ def teacher() -> Teacher:
 @pytest.fixture(scope="session")
 def settings() -> SweepSettings:
     return SweepSettings(batch_size=8, chunk_steps=5)
+
+
+@pytest.fixture(scope="session")
+def problem(teacher, settings) -> Problem:
+    return wireless(teacher, batch_size=settings.batch_size)
 
 
 @pytest.fixture(scope="session")

@@ -28,13 +28,15 @@ def main(out, n_devices, where=None, n_processes=1, own=0):
     from wfm_jax.sweep.devices import on_host
     from wfm_jax.sweep.group import Group
     from wfm_jax.sweep.settings import SweepSettings
+    from wfm_jax.train.wireless import wireless
 
     one_layer = dataclasses.replace(small_sweep.config(), heads=(2,), mlp_widths=(64,))
     teacher = small_sweep.teacher(one_layer)
     asked = small_sweep.TRAINING
     for strategy in STRATEGIES:
         settings = SweepSettings(batch_size=8, chunk_steps=1, strategy=strategy)
-        group = Group("same", teacher, asked, settings)
+        problem = wireless(teacher, batch_size=settings.batch_size)
+        group = Group("same", problem, asked, settings)
         cohort = cohorts.gather(asked, 16, group.initial, group.choices, devices=group.devices)
         copied = group.devices.copied
         students = group.train(

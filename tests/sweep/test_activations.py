@@ -35,13 +35,13 @@ def test_without_q_their_bits_do_not_matter():
     assert Configuration("Q", act_bits=8).config_id != Configuration("Q").config_id
 
 
-def test_only_a_group_that_asks_for_them_trains_with_them(teacher, settings, monkeypatch):
+def test_only_a_group_that_asks_for_them_trains_with_them(problem, settings, monkeypatch):
     asked = []
     monkeypatch.setattr(
         "wfm_jax.sweep.group.Trainer", lambda **how: asked.append(how["quantize_activations"])
     )
     for pipeline, bits in (("Q-KD", 32), ("Q-KD", 8), ("P-KD", 8)):
-        Group("same", teacher, [Configuration(pipeline, act_bits=bits)], settings)
+        Group("same", problem, [Configuration(pipeline, act_bits=bits)], settings)
     assert asked == [False, True, False]
 
 

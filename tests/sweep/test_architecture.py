@@ -25,14 +25,14 @@ ALL = [
 
 
 @pytest.fixture(scope="module")
-def deployed(teacher, settings):
+def deployed(problem, settings):
     """What is handed over by pipelines that do not train, by pipeline."""
     whole = [c for c in ALL if not c.rebuilding]
     first = [c for c in ALL if c.rebuilding and not set(c.stages) & {"KD", "FT"}]
     found = {}
     for group in (
-        Group("same", teacher, whole, settings),
-        *rebuilt_groups("same", teacher, first, settings),
+        Group("same", problem, whole, settings),
+        *rebuilt_groups("same", problem, first, settings),
     ):
         members = list(group.members)
         cohort = cohorts.gather(members, group.width, group.initial, group.choices)
@@ -158,7 +158,7 @@ def test_axes_are_combined_before_they_are_checked():
 
 
 @pytest.mark.slow
-def test_training_after_s_is_a_program_of_its_own(teacher, settings, tmp_path):
+def test_training_after_s_is_a_program_of_its_own(problem, settings, tmp_path):
     """And its students are distilled from the whole teacher: no leading KD is left out."""
     asked = [dataclasses.replace(c, alpha=1.0) for c in ALL if c.pipeline in ("P-S-KD", "P-S-FT")]
     trained = {}
@@ -169,11 +169,11 @@ def test_training_after_s_is_a_program_of_its_own(teacher, settings, tmp_path):
         def references(self, known):
             return []
 
-        def examine(self, config, apply, configuration, deployed, wall_s):
-            trained[configuration.pipeline] = config, deployed.params
+        def examine(self, problem, configuration, deployed, wall_s):
+            trained[configuration.pipeline] = problem.config, deployed.params
             return {"config_id": configuration.config_id, "kind": "configuration", "status": "ok"}
 
-    compiles = engine.run_sweep(asked, teacher, settings, Recorder(), tmp_path, progress=Silent())
+    compiles = engine.run_sweep(asked, problem, settings, Recorder(), tmp_path, progress=Silent())
     assert list(compiles.values()) == [1]
     one, other = (compress.flatten(trained[p][1]) for p in ("P-S-KD", "P-S-FT"))
     assert any(not np.array_equal(one[path], other[path]) for path in one)

@@ -37,7 +37,7 @@ class Recorder:
     def references(self, known):
         return []
 
-    def examine(self, config, apply, configuration, deployed, wall_s):
+    def examine(self, problem, configuration, deployed, wall_s):
         self.weights[configuration.config_id] = compress.flatten(deployed.params)
         return {
             "config_id": configuration.config_id,
@@ -60,39 +60,39 @@ class StopAfter(Silent):
 
 
 @pytest.fixture(scope="module")
-def shared_groups(teacher, settings):
+def shared_groups(problem, settings):
     """Groups kept across sweeps of this module, so that each compiles once."""
     made = {}
 
-    def group(name, teacher_, configurations, settings_):
+    def group(name, problem_, configurations, settings_):
         if name not in made:
             padded = [*configurations] * 8
-            made[name] = GROUP(name, teacher, padded[:8], settings)
+            made[name] = GROUP(name, problem, padded[:8], settings)
         return made[name]
 
     return group
 
 
 @pytest.fixture
-def sweep(teacher, settings, shared_groups, monkeypatch):
+def sweep(problem, settings, shared_groups, monkeypatch):
     """Runs a sweep in a folder with the shared groups; returns the recorder and the compiles."""
     monkeypatch.setattr(engine, "Group", shared_groups)
 
     def run(asked, workdir, **kwargs):
         recorder = Recorder()
-        compiles = engine.run_sweep(asked, teacher, settings, recorder, workdir, **kwargs)
+        compiles = engine.run_sweep(asked, problem, settings, recorder, workdir, **kwargs)
         return recorder.weights, compiles
 
     return run
 
 
 @pytest.fixture(scope="module")
-def undisturbed(teacher, settings, shared_groups, tmp_path_factory):
+def undisturbed(problem, settings, shared_groups, tmp_path_factory):
     recorder = Recorder()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine, "Group", shared_groups)
         workdir = tmp_path_factory.mktemp("undisturbed")
-        compiles = engine.run_sweep(ASKED, teacher, settings, recorder, workdir)
+        compiles = engine.run_sweep(ASKED, problem, settings, recorder, workdir)
     return recorder.weights, compiles, workdir
 
 
@@ -113,9 +113,9 @@ def test_seeds_train_on_their_own_data_with_the_same_program(sweep, tmp_path):
     assert any(not np.array_equal(one[path], two[path]) for path in one)
 
 
-def test_width_holds_the_configurations_of_one_seed(teacher, settings):
+def test_width_holds_the_configurations_of_one_seed(problem, settings):
     def width(asked):
-        return GROUP("same", teacher, asked, settings).width
+        return GROUP("same", problem, asked, settings).width
 
     of_one_seed = [Configuration("P", sparsity=s / 100) for s in range(9)]
     of_three = [dataclasses.replace(c, seed=s) for c in of_one_seed for s in (0, 1, 2)]
@@ -205,7 +205,7 @@ def test_a_cohort_without_any_good_checkpoint_begins_again(undisturbed, sweep, t
 
 @pytest.mark.endurance
 def test_a_sweep_that_grew_takes_its_stopped_cohort_along(
-    undisturbed, teacher, settings, sweep, tmp_path, caplog, monkeypatch
+    undisturbed, problem, settings, sweep, tmp_path, caplog, monkeypatch
 ):
     """Into a wider program, which is the one that all the others run in."""
     with pytest.raises(Stopped), StopRequest() as stop:
@@ -214,7 +214,7 @@ def test_a_sweep_that_grew_takes_its_stopped_cohort_along(
     more = [Configuration("P-KD", **POINT, temperature=1 + i / 8) for i in range(12)]
     recorder = Recorder()
     with jax.log_compiles(True):
-        compiles = engine.run_sweep([*ASKED, *more], teacher, settings, recorder, tmp_path)
+        compiles = engine.run_sweep([*ASKED, *more], problem, settings, recorder, tmp_path)
     assert compiles == {"same": 1, "smaller": 1}
     assert _compiles(caplog) >= 1  # the other group's is compiled in a thread of its own
     assert set(recorder.weights) == {c.config_id for c in [*ASKED, *more]}

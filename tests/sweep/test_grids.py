@@ -8,10 +8,10 @@ from tests.finished import run
 from wfm_jax import compress
 from wfm_jax.export.from_model import pack_model
 from wfm_jax.export.packed import pack, unpack
-from wfm_jax.sweep import compression
 from wfm_jax.sweep.configuration import Configuration, from_columns
 from wfm_jax.sweep.group import Group
-from wfm_jax.sweep.measure import mean_bits, stored_form
+from wfm_jax.sweep.handover import mean_bits, stored_form
+from wfm_jax.train.wireless import PRUNABLE
 
 POINT = {"sparsity": 0.75, "weight_bits": 4, "steps": 5}
 GRIDS = [
@@ -30,8 +30,8 @@ GRIDS = [
 
 
 @pytest.fixture(scope="module")
-def group(teacher, settings):
-    return Group("same", teacher, GRIDS, settings)
+def group(problem, settings):
+    return Group("same", problem, GRIDS, settings)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_what_is_handed_over_is_stored_bit_for_bit(finished, configuration):
 def test_every_grid_has_as_many_levels_as_it_should(finished):
     for configuration in GRIDS[:4]:
         flat = finished[configuration.config_id][0]
-        kept = [w[w != 0] for w in compress.select(flat, compression.PRUNABLE).values()]
+        kept = [w[w != 0] for w in compress.select(flat, PRUNABLE).values()]
         # Every channel, block or input has scales of its own.
         assert np.unique(np.concatenate(kept)).size > 10 * 16
     of_groups = finished[GRIDS[4].config_id][0]["block_0/mlp/down/kernel"]
@@ -143,9 +143,9 @@ def test_what_does_not_go_together_is_one_line(how, words):
         ({"allocation": (("head/kernel", 4),)}, "allocation names what the model lacks: head/ker"),
     ],
 )
-def test_what_the_model_does_not_allow_is_said_before_anything_runs(teacher, settings, how, words):
+def test_what_the_model_does_not_allow_is_said_before_anything_runs(problem, settings, how, words):
     with pytest.raises(ValueError, match=words):
-        Group("same", teacher, [Configuration("Q", **how)], settings)
+        Group("same", problem, [Configuration("Q", **how)], settings)
 
 
 def test_grids_that_a_pipeline_does_not_use_do_not_make_another_configuration():

@@ -10,7 +10,7 @@ from wfm_jax.evaluate.scores import FrameScores
 from wfm_jax.results.tables import print_table
 from wfm_jax.sweep import contrasts, space, yardstick
 from wfm_jax.sweep.configuration import Configuration
-from wfm_jax.sweep.measure import SCORES
+from wfm_jax.sweep.examiner import SCORES
 from wfm_jax.sweep.references import null_of
 from wfm_jax.sweep.study import at_every_point
 

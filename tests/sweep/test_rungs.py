@@ -40,9 +40,9 @@ def how(settings):
 
 
 @pytest.fixture(scope="module")
-def finished(teacher, how, tmp_path_factory):
+def finished(problem, how, tmp_path_factory):
     folder, examiner = tmp_path_factory.mktemp("rungs"), Rungs()
-    compiles = engine.run_sweep(ASKED, teacher, how, examiner, folder)
+    compiles = engine.run_sweep(ASKED, problem, how, examiner, folder)
     return examiner, compiles, rows.read_rows(folder / engine.ROWS)[0]
 
 
@@ -71,15 +71,15 @@ def test_the_worst_are_dropped(finished):
 
 
 @pytest.mark.endurance
-def test_a_stop_at_a_rung_changes_nothing(finished, teacher, how, tmp_path):
+def test_a_stop_at_a_rung_changes_nothing(finished, problem, how, tmp_path):
     for stop_after in (3, 5):
         folder, examiner = tmp_path / str(stop_after), Rungs()
         folder.mkdir()
         with pytest.raises(Stopped), StopRequest() as stop:
             engine.run_sweep(
-                ASKED, teacher, how, Rungs(), folder, progress=StopAfter(stop_after), stop=stop
+                ASKED, problem, how, Rungs(), folder, progress=StopAfter(stop_after), stop=stop
             )
-        engine.run_sweep(ASKED, teacher, how, examiner, folder)
+        engine.run_sweep(ASKED, problem, how, examiner, folder)
         found = {r["config_id"]: r["status"] for r in rows.read_rows(folder / engine.ROWS)[0]}
         assert found == {r["config_id"]: r["status"] for r in finished[2]}
         for identity, flat in examiner.weights.items():
@@ -88,9 +88,9 @@ def test_a_stop_at_a_rung_changes_nothing(finished, teacher, how, tmp_path):
 
 
 @pytest.mark.endurance
-def test_one_after_the_other_there_is_one_program(teacher, settings, tmp_path):
+def test_one_after_the_other_there_is_one_program(problem, settings, tmp_path):
     how = dataclasses.replace(settings, halving=RULE, strategy="map")
-    assert teacher.config.link == small_sweep.LINK
-    assert engine.run_sweep(ASKED, teacher, how, Rungs(), tmp_path) == {"same": 1}
+    assert problem.config.link == small_sweep.LINK
+    assert engine.run_sweep(ASKED, problem, how, Rungs(), tmp_path) == {"same": 1}
     status = [r["status"] for r in rows.read_rows(tmp_path / engine.ROWS)[0]]
     assert (status.count("ok"), status.count("dropped")) == (8, 12)

@@ -12,6 +12,7 @@ from wfm_jax import compress
 from wfm_jax.sweep import compression
 from wfm_jax.sweep.configuration import Configuration
 from wfm_jax.sweep.group import Group
+from wfm_jax.train.wireless import PRUNABLE
 
 POINT = {"sparsity": 0.75, "weight_bits": 4, "steps": 5}
 
@@ -44,14 +45,14 @@ WAYS = [
 
 
 @pytest.fixture(scope="module")
-def group(teacher, settings):
+def group(problem, settings):
     """One group, and so one training program, for every cohort of this module."""
     asked = [*PLAIN, *COMMUTING, *OTHERS, *WAYS]
-    return Group("same", teacher, asked, settings)
+    return Group("same", problem, asked, settings)
 
 
 def kernels(flat):
-    return {k: v for k, v in flat.items() if compress.matches(k, compression.PRUNABLE)}
+    return {k: v for k, v in flat.items() if compress.matches(k, PRUNABLE)}
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +164,7 @@ def test_what_is_handed_over_lies_on_its_grid(finished, pipeline):
         if w.ndim < 2:
             np.testing.assert_array_equal(w, w.astype(np.float16).astype(np.float32))
             continue
-        bits = 4 if compress.matches(path, compression.PRUNABLE) else 8
+        bits = 4 if compress.matches(path, PRUNABLE) else 8
         for channel in w.T:
             assert np.unique(np.abs(channel)).size <= 2 ** (bits - 1)
 
@@ -272,9 +273,9 @@ def test_all_cohorts_of_a_group_share_one_compiled_training_program(finished, gr
 
 
 @pytest.mark.slow
-def test_a_smaller_student_is_its_own_group_with_the_fixed_start(teacher, settings):
+def test_a_smaller_student_is_its_own_group_with_the_fixed_start(teacher, problem, settings):
     asked = [dataclasses.replace(Configuration("KD-P-Q", **POINT), student="smaller", alpha=1.0)]
-    group = Group("smaller", teacher, asked, settings)
+    group = Group("smaller", problem, asked, settings)
     assert group.config.n_layers == 1
     done = run(asked, teacher, settings, group)
     trained = done[asked[0].config_id][1]

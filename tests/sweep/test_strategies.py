@@ -31,8 +31,8 @@ class Scoring:
     def references(self, known):
         return []
 
-    def examine(self, config, apply, configuration, deployed, wall_s):
-        self.scorer = self.scorer or make_scorer(config, apply, self.frames)
+    def examine(self, problem, configuration, deployed, wall_s):
+        self.scorer = self.scorer or make_scorer(problem.config, problem.apply, self.frames)
         self.scored[configuration.config_id] = self.scorer(deployed.params)
         identity = {"config_id": configuration.config_id, "kind": "configuration"}
         return identity | {"pipeline": configuration.pipeline, "status": "ok"}
@@ -44,14 +44,14 @@ def frames(test_set):
 
 
 @pytest.fixture(scope="module")
-def scored(teacher, settings, frames, tmp_path_factory):
+def scored(problem, settings, frames, tmp_path_factory):
     """Scores by strategy: all together under ``map`` and ``vmap``, and each alone."""
 
     def run(name, asked, strategy):
         examiner = Scoring(frames)
         how = dataclasses.replace(settings, strategy=strategy)
         folder = tmp_path_factory.mktemp(name)
-        compiles = engine.run_sweep(asked, teacher, how, examiner, folder)
+        compiles = engine.run_sweep(asked, problem, how, examiner, folder)
         assert compiles == {"same": 1}
         return examiner.scored
 

@@ -27,6 +27,8 @@ from wfm_jax.train.distill import (
     student_step,
 )
 from wfm_jax.train.losses import TaskWeights, distillation_losses
+from wfm_jax.train.model_files import Teacher
+from wfm_jax.train.wireless import wireless
 
 BATCH = 16
 TRANSFORM = compress.matching("block_*/kernel", compress.magnitude_prune(0.5))
@@ -75,6 +77,11 @@ def started(leanest):
 
 
 @pytest.fixture(scope="module")
+def problem(leanest, started):
+    return wireless(Teacher(leanest, started[1], ""), batch_size=BATCH)
+
+
+@pytest.fixture(scope="module")
 def students(started):
     """Three students, the last one with half of its weights masked."""
     found = []
@@ -86,13 +93,12 @@ def students(started):
 
 
 @pytest.fixture(scope="module")
-def steps(leanest, started):
+def steps(problem, started):
     """``steps(strategy, students, recipes, n)`` after n steps of one stream; every strategy is
     traced once, whatever it is given."""
 
     def compiled(strategy):
-        apply, _ = started
-        trainer = Trainer(leanest, apply, TRANSFORM, apply, batch_size=BATCH, strategy=strategy)
+        trainer = Trainer(problem, TRANSFORM, started[0], strategy=strategy)
 
         @jax.jit
         def chunk(students, recipes, teacher_params, key, first_step):
@@ -121,15 +127,15 @@ def sample(leanest):
 
 
 @pytest.fixture(scope="module")
-def alone(leanest, started, sample):
+def alone(problem, started, sample):
     """One configuration by itself: batches, teacher and steps put together by hand."""
     apply, teacher_params = started
 
     @jax.jit
     @chex.assert_max_traces(n=1)
     def step(student, recipe, batch):
-        lesson = Lesson(batch, apply(teacher_params, batch.inputs))
-        return student_step(leanest, apply, TRANSFORM, TaskWeights(), student, recipe, lesson)
+        lesson = Lesson(batch.inputs, batch, apply(teacher_params, batch.inputs))
+        return student_step(problem, TRANSFORM, student, recipe, lesson)
 
     def run(student, recipe, n=1):
         for t in range(n):

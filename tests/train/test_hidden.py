@@ -39,7 +39,9 @@ from wfm_jax.train.hidden import (
 )
 from wfm_jax.train.learned_scales import log_scales
 from wfm_jax.train.losses import TaskWeights, distillation_losses, task_losses
+from wfm_jax.train.model_files import Teacher
 from wfm_jax.train.unlabelled import Unlabelled
+from wfm_jax.train.wireless import wireless
 
 BATCH, STREAM, RATE = 16, 5, 1e-2
 KERNELS = "block_*/kernel"
@@ -100,25 +102,30 @@ def teacher(lean):
     return config, apply, small.moved(params, 0.1)
 
 
+def student_config(teacher):
+    return dataclasses.replace(teacher[0], d_model=8, heads=(1,), head_dim=8, mlp_widths=(16,))
+
+
+def problem(teacher, **more):
+    model = Teacher(student_config(teacher), None, "")
+    return wireless(model, batch_size=BATCH, weights=TASKS, **more)
+
+
 @pytest.fixture(scope="module")
 def trainer(teacher):
-    config = dataclasses.replace(teacher[0], d_model=8, heads=(1,), head_dim=8, mlp_widths=(16,))
     return Trainer(
-        config,
-        build(config, jax.random.key(2))[0],
+        problem(teacher),
         TRANSFORM,
         teacher[1],
-        weights=TASKS,
-        batch_size=BATCH,
         quantize_activations=True,
         learned=LEARNED,
-        hidden=Hidden(config, teacher[0]),
+        hidden=Hidden(student_config(teacher), teacher[0]),
     )
 
 
 @pytest.fixture(scope="module")
 def student(trainer):
-    params = small.moved(build(trainer.config, jax.random.key(2))[1], 0.1)
+    params = small.moved(build(trainer.problem.config, jax.random.key(2))[1], 0.1)
     state = State(compress.lsq_init(params, KERNELS, 4), np.int32(4))
     return new_student(params, state, learned=LEARNED, hidden=trainer.hidden, key=jax.random.key(7))
 
@@ -156,10 +163,9 @@ def lesson(trainer, teacher):
 
     @jax.jit
     def draw(key):
-        batch = sample_batch(trainer.config, key=key, batch_size=BATCH)
-        return Lesson(
-            batch, *seeing(trainer.hidden, teacher[1], "teacher")(teacher[2], batch.inputs)
-        )
+        batch = sample_batch(trainer.problem.config, key=key, batch_size=BATCH)
+        see = seeing(trainer.hidden, teacher[1], "teacher")
+        return Lesson(batch.inputs, batch, *see(teacher[2], batch.inputs))
 
     return draw(jax.random.fold_in(jax.random.key(STREAM), 0))
 
@@ -171,7 +177,7 @@ def step(trainer):
     @functools.partial(jax.jit, static_argnums=0)
     def step(hidden, student, recipe, lesson):
         return student_step(
-            trainer.config, trainer.apply, TRANSFORM, TASKS, student, recipe, lesson,
+            trainer.problem, TRANSFORM, student, recipe, lesson,
             quantize_activations=True, learned=LEARNED, hidden=hidden,
         )  # fmt: skip
 
@@ -212,12 +218,12 @@ def test_weights_of_zero_match_nothing(step, trainer, student, lesson):
 @pytest.fixture(scope="module")
 def learnt(steps, trainer, student, lesson):
     """Losses of every part on the first batch, float32[recipes], before and after 80 steps."""
-    see = seeing(trainer.hidden, trainer.apply, "student")
+    see = seeing(trainer.hidden, trainer.problem.apply, "student")
 
     @jax.jit
     def losses(students):
         def one(student):
-            _, layers = see(_apply(student.params, student.compression), lesson.batch.inputs)
+            _, layers = see(_apply(student.params, student.compression), lesson.inputs)
             return hidden_losses(trainer.hidden, student.maps.layers, layers, lesson.layers)
 
         return jax.lax.map(one, students)
@@ -278,7 +284,7 @@ def layers():
 @pytest.fixture(scope="module")
 def matched(trainer):
     """Two layers of six features on two of six, and the losses of given layers."""
-    wide = dataclasses.replace(trainer.config, d_model=6, heads=(1, 1), mlp_widths=(4, 4))
+    wide = dataclasses.replace(trainer.problem.config, d_model=6, heads=(1, 1), mlp_widths=(4, 4))
     hidden = Hidden(wide, wide)
     maps = new_maps(hidden, jax.random.key(0)).layers
 
@@ -363,27 +369,28 @@ def test_what_a_step_needs_is_asked_for(step, trainer, student, lesson):
 @pytest.mark.slow
 def test_frames_without_labels_are_matched_too(trainer, teacher, student):
     """They weigh by their number, within distillation."""
-    links = (dataclasses.replace(trainer.config.link, scenario=AWGN),)
-    trainer = trainer._replace(unlabelled=Unlabelled(links, 6))
+    config = trainer.problem.config
+    links = (dataclasses.replace(config.link, scenario=AWGN),)
+    trainer = trainer._replace(problem=problem(teacher, unlabelled=Unlabelled(links, 6)))
     weights = (1.0, 0.5, 2.0)
     key = jax.random.key(STREAM)
     run = jax.jit(functools.partial(trainer.chunk, n_steps=1))
     recipes = [recipe(weights, alpha=alpha) for alpha in (0.0, 0.5, 1.0)]
     after = run(stack([student] * 3), stack(recipes), teacher[2], key, jnp.int32(0))
-    see = seeing(trainer.hidden, trainer.apply, "student")
+    see = seeing(trainer.hidden, trainer.problem.apply, "student")
 
     @jax.jit
     def parts():
         lessons = trainer._lessons(teacher[2], jax.random.fold_in(key, 0))
-        inputs = [lesson.batch.inputs for lesson in lessons]
+        inputs = [lesson.inputs for lesson in lessons]
         found = answers(see, _apply(student.params, student.compression), inputs)
         total = TASKS.total
-        yielded = [total(task_losses(trainer.config, found[0][0], lessons[0].batch))]
-        for (outputs, layers), (batch, taught, of_teacher) in zip(found, lessons, strict=True):
+        yielded = [total(task_losses(config, found[0][0], lessons[0].labels))]
+        for (outputs, layers), (_, batch, taught, of_teacher) in zip(found, lessons, strict=True):
             losses = hidden_losses(trainer.hidden, student.maps.layers, layers, of_teacher)
             matched = HiddenWeights(*weights).total(losses)
             t = jnp.float32(2)
-            said = distillation_losses(trainer.config, outputs, taught, batch, t)
+            said = distillation_losses(config, outputs, taught, batch, t)
             yielded.append(total(said) + matched)
         return yielded
 

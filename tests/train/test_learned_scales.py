@@ -14,6 +14,8 @@ from wfm_jax.model import build, sample_batch
 from wfm_jax.train.distill import Lesson, Recipe, new_student, start_stage, student_step
 from wfm_jax.train.learned_scales import log_scales
 from wfm_jax.train.losses import TaskWeights
+from wfm_jax.train.model_files import Teacher
+from wfm_jax.train.wireless import wireless
 
 BITS, STEPS, RATE = 2, 60, 1e-2
 KERNELS = "block_*/kernel"
@@ -106,6 +108,7 @@ def trained(built):
     """All cases in one program, on one batch over and over."""
     config, apply, params = built
     weights = TaskWeights(channel=0.0)  # whose error over the noise has heavy tails
+    problem = wireless(Teacher(config, params, ""), weights=weights)
     batch = jax.jit(lambda key: sample_batch(config, key=key, batch_size=16))(jax.random.key(3))
 
     def recipe(steps):
@@ -123,12 +126,10 @@ def trained(built):
     def run(students, recipes, teachers):
         def one(entry):
             student, recipe, teacher = entry
-            lesson = Lesson(batch, apply(teacher, batch.inputs))
+            lesson = Lesson(batch.inputs, batch, apply(teacher, batch.inputs))
 
             def step(student, _):
-                after = student_step(
-                    config, apply, TRANSFORM, weights, student, recipe, lesson, learned=LEARNED
-                )
+                after = student_step(problem, TRANSFORM, student, recipe, lesson, learned=LEARNED)
                 return after, after
 
             end, path = jax.lax.scan(step, student, length=STEPS)
@@ -236,12 +237,11 @@ def test_gradients_of_logarithms():
 
 
 def test_a_student_must_be_started_for_its_scales(built):
-    config, apply, params = built
+    config, _, params = built
     student, _ = _start(params, 0)
     student = new_student(student.params, student.compression)
     recipe = Recipe(*(np.float32(x) for x in (2.0, 1.0, RATE, STEPS)))
-    lesson = Lesson(*[None] * 3)
+    lesson = Lesson(*[None] * 4)
+    problem = wireless(Teacher(config, params, ""))
     with pytest.raises(ValueError, match="started for another training"):
-        student_step(
-            config, apply, TRANSFORM, TaskWeights(), student, recipe, lesson, learned=LEARNED
-        )
+        student_step(problem, TRANSFORM, student, recipe, lesson, learned=LEARNED)

@@ -16,7 +16,9 @@ from wfm_jax.signal.tapped_delay_line import AWGN
 from wfm_jax.train.distill import Lesson, Recipe, Trainer, answers, new_student, student_step
 from wfm_jax.train.hidden import HiddenWeights
 from wfm_jax.train.losses import TaskWeights, distillation_losses, task_losses
+from wfm_jax.train.model_files import Teacher
 from wfm_jax.train.unlabelled import Unlabelled, labelled_by, sample_unlabelled
+from wfm_jax.train.wireless import wireless
 
 N_FRAMES, STREAM = 6, 5
 IDENTITY = compress.identity()
@@ -125,30 +127,28 @@ def test_bad_links(leanest, links):
 
 
 @pytest.fixture(scope="module")
-def trainer(leanest, started, links):
-    return Trainer(
-        leanest,
-        started[0],
-        IDENTITY,
-        started[0],
-        batch_size=10,
-        quantize_activations=True,
-        unlabelled=Unlabelled(links, N_FRAMES),
-    )
+def problem(leanest, started, links):
+    more = Unlabelled(links, N_FRAMES)
+    return wireless(Teacher(leanest, started[1], ""), batch_size=10, unlabelled=more)
+
+
+@pytest.fixture(scope="module")
+def trainer(problem):
+    return Trainer(problem, IDENTITY, problem.apply, quantize_activations=True)
 
 
 @pytest.fixture(scope="module")
 def losses(trainer, started):
     """Of the student at its start, nothing quantized: of the labelled frames by task and by
     distillation, of the others by distillation."""
-    config, (apply, teacher_params) = trainer.config, started
+    config, (apply, teacher_params) = trainer.problem.config, started
     student, key = small.moved(teacher_params, 0.02), jax.random.key(STREAM)
 
     @jax.jit
     def run():
         lesson, rest = trainer._lessons(teacher_params, jax.random.fold_in(key, 0))
-        (batch, teacher, _), (other, of_other, _) = lesson, rest
-        outputs, of_rest = answers(apply, student, [batch.inputs, other.inputs])
+        (inputs, batch, teacher, _), (more, other, of_other, _) = lesson, rest
+        outputs, of_rest = answers(apply, student, [inputs, more])
         t = jnp.float32(2)
         parts = (
             task_losses(config, outputs, batch),
@@ -191,22 +191,23 @@ def test_trains_students_with_quantized_activations_on_frames_without_labels(
     assert np.unique(kernels, axis=0).shape[0] == 5
 
 
-def test_bits_of_activations_must_be_given(leanest, started, lesson):
-    apply, params = started
+def test_bits_of_activations_must_be_given(problem, started, lesson):
+    _, params = started
+    batch, teacher = lesson
     with pytest.raises(ValueError, match="quantize_activations needs act_bits in the recipe"):
         student_step(
-            leanest, apply, IDENTITY, TaskWeights(), new_student(params, ()), recipe(0.5),
-            Lesson(*lesson), quantize_activations=True,
+            problem, IDENTITY, new_student(params, ()), recipe(0.5),
+            Lesson(batch.inputs, batch, teacher), quantize_activations=True,
         )  # fmt: skip
 
 
-def test_what_a_trainer_does_not_read_changes_no_program(leanest, started, lesson):
-    apply, params = started
+def test_what_a_trainer_does_not_read_changes_no_program(problem, started, lesson):
+    _, params = started
 
     def program(recipe):
         def step(student, recipe, batch, teacher):
-            weights, lesson = TaskWeights(), Lesson(batch, teacher)
-            return student_step(leanest, apply, IDENTITY, weights, student, recipe, lesson).params
+            lesson = Lesson(batch.inputs, batch, teacher)
+            return student_step(problem, IDENTITY, student, recipe, lesson).params
 
         student = new_student(params, ())
         jaxpr = jax.make_jaxpr(step)(student, recipe, *lesson)

@@ -100,7 +100,7 @@ from wfm_jax.compress.low_rank import LowRankState, factorise, low_rank, rank_of
 from wfm_jax.compress.masks import global_keep_masks, keep_mask, uniform_keep_masks
 from wfm_jax.compress.nf4 import NF4, NF4State, QuantizedAbsmax, nf4, nf4_dequantize, nf4_quantize
 from wfm_jax.compress.observe import Observed, merge_observed, observe, observe_nothing
-from wfm_jax.compress.paths import flatten, matches, select, unflatten
+from wfm_jax.compress.paths import Pattern, flatten, matches, select, unflatten
 from wfm_jax.compress.prune import PruneState, magnitude_prune, prune, sparsity_achieved
 from wfm_jax.compress.quantize import QuantizeState, ScaleRule, auto_scale, kernels, quantize
 from wfm_jax.compress.quantize_affine import AffineState, quantize_affine
@@ -117,6 +117,7 @@ from wfm_jax.compress.sensitivity import (
 )
 from wfm_jax.compress.shrink import kept_units, shrink, shrink_scales
 from wfm_jax.compress.similarity import similarities, similarity_loss
+from wfm_jax.compress.snapping import SnapState, snapping
 from wfm_jax.compress.statistics import (
     LeafStats,
     Stats,
@@ -170,12 +171,14 @@ __all__ = [
     "Observed",
     "Outputs",
     "Part",
+    "Pattern",
     "PruneState",
     "QuantizeState",
     "QuantizedAbsmax",
     "RangeRule",
     "ScaleRule",
     "Score",
+    "SnapState",
     "Stats",
     "Strategy",
     "Structure",
@@ -275,6 +278,7 @@ __all__ = [
     "shrink_scales",
     "similarities",
     "similarity_loss",
+    "snapping",
     "softened_bernoulli_kl",
     "softened_kl",
     "sparsity_achieved",

@@ -34,9 +34,10 @@ class Stored(NamedTuple):
 
 
 def cost_columns(
-    products: Sequence[Product],
+    products: Sequence[Product] | None,
     stored: Stored,
     *,
+    prunable: compress.Pattern | None = None,
     act_bits: float = _FLOAT_BITS,
     teacher_bytes: int | None = None,
     path: str | os.PathLike | None = None,
@@ -45,8 +46,10 @@ def cost_columns(
     """The cost columns of a result row.
 
     Args:
-        products: of the model, from :func:`wfm_jax.evaluate.products.frame_products`.
+        products: of the model, from :func:`wfm_jax.evaluate.products.frame_products`; operations
+            are left out where they cannot be counted (None).
         stored: the configuration.
+        prunable: what counts in sparsity's denominator; kernels of the encoder blocks if None.
         act_bits: bits of the activations that enter a product with weights.
         teacher_bytes: size of the teacher's float32 file; without it ``compression_ratio`` is left
             out.
@@ -58,13 +61,14 @@ def cost_columns(
     if path is not None:
         atomic.write_bytes(path, data)
     columns = {
-        "sparsity_achieved": sparsity_achieved(stored.params),
+        "sparsity_achieved": sparsity_achieved(stored.params, prunable or is_prunable),
         "params_total": sum(np.size(w) for w in stored.params.values()),
         "params_nonzero": sum(int(np.count_nonzero(w)) for w in stored.params.values()),
         "size_bytes": len(data),
-        "flops": flops(products),
-        "bit_ops": bit_ops(products, stored.params, stored.grids, act_bits),
     }
+    if products is not None:
+        columns["flops"] = flops(products)
+        columns["bit_ops"] = bit_ops(products, stored.params, stored.grids, act_bits)
     if teacher_bytes is not None:
         columns["compression_ratio"] = teacher_bytes / len(data)
     return columns
@@ -75,11 +79,11 @@ def is_prunable(path: str, leaf: Any) -> bool:
     return compress.matches(path, PRUNABLE) and np.ndim(leaf) == 2
 
 
-def sparsity_achieved(params: Mapping[str, Any]) -> float:
+def sparsity_achieved(params: Mapping[str, Any], prunable: compress.Pattern = is_prunable) -> float:
     """Share of prunable weights that are zero; weights by path name."""
-    prunable = [np.asarray(w) for path, w in params.items() if is_prunable(path, w)]
-    total = sum(w.size for w in prunable)
-    return sum(int(np.sum(w == 0)) for w in prunable) / total if total else 0.0
+    found = [np.asarray(w) for path, w in params.items() if compress.matches(path, prunable, w)]
+    total = sum(w.size for w in found)
+    return sum(int(np.sum(w == 0)) for w in found) / total if total else 0.0
 
 
 def flops(products: Sequence[Product]) -> float:

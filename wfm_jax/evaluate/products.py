@@ -1,4 +1,4 @@
-"""The matrix products of a forward pass, read from its jaxpr.
+"""The matrix products and convolutions of a forward pass, read from its jaxpr.
 
 Nothing here knows the architecture, so that the count is right for a shrunk model as for a new
 layer. Elementwise work (norms, softmax, GELU) is not counted: for the models here it is a few
@@ -68,6 +68,8 @@ def _walk(jaxpr: Any, path_of: dict[Any, str]) -> Iterator[Product]:
         paths = [path_of.get(v) if isinstance(v, Var) else None for v in equation.invars]
         if equation.primitive.name == "dot_general":
             yield _product(equation, paths)
+        elif equation.primitive.name == "conv_general_dilated":
+            yield _convolution(equation, paths)
         elif equation.primitive.name in _SAME_WEIGHTS and paths[0] is not None:
             path_of[equation.outvars[0]] = paths[0]
         for inner in _inner_jaxprs(equation):
@@ -84,6 +86,15 @@ def _inner_jaxprs(equation: Any) -> list[Any]:
     if equation.primitive.name in _REPEATS:
         raise NotImplementedError(f"cannot count products inside {equation.primitive}")
     return found
+
+
+def _convolution(equation: Any, paths: list[str | None]) -> Product:
+    """As many products an output as one of its channels has weights, padding included."""
+    kernel, output = equation.invars[1].aval, equation.outvars[0].aval
+    channels = kernel.shape[equation.params["dimension_numbers"].rhs_spec[0]]
+    weights = math.prod(kernel.shape)
+    macs = math.prod(output.shape) * weights // channels
+    return Product(macs, paths[1], 0 if paths[1] is None else weights)
 
 
 def _product(equation: Any, paths: list[str | None]) -> Product:

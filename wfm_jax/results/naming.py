@@ -176,6 +176,9 @@ def configurations(rows: Iterable[Row]) -> list[Row]:
 
 
 def quality_column(rows: Sequence[Row]) -> str:
-    """What configurations are ranked by: ``retention`` if any has it, else ``gmi_fraction``."""
-    known = np.isfinite(numbers(configurations(rows), "retention")).any()
-    return "retention" if known else "gmi_fraction"
+    """What configurations are ranked by: ``retention`` if any has it, else the score of a model
+    that is not ours, else ``gmi_fraction``."""
+    for column in ("retention", "example_score"):
+        if np.isfinite(numbers(configurations(rows), column)).any():
+            return column
+    return "gmi_fraction"

@@ -103,6 +103,7 @@ _QUALITY = (
     *_scored("k_mae_db", "mean absolute error of the K-factor"),
     *_scored("snr_mae_db", "mean absolute error of the SNR"),
     *_scored("los_accuracy", "line of sight or not, 0 to 1"),
+    *_scored("example_score", "of a model that is not ours: mean of its own score over examples"),
     *_scored("retention", "smallest over tasks of (m - m_null) / (m_teacher - m_null)"),
     Column("teacher_agreement", "float64", "share of decisions equal to the teacher's, 0 to 1"),
     Column("loss", "float64", "task loss on the test frames"),

@@ -31,6 +31,6 @@ def show_sizes(axes: Any, low: float, high: float, *, pad: float = 1.0) -> None:
 
     axes.set_xscale("log")
     axes.set_xlim(low / pad, high * pad)
-    axes.xaxis.set_major_locator(FixedLocator(size_ticks(low / pad, high * pad)))
+    axes.xaxis.set_major_locator(FixedLocator(size_ticks(low / pad, high * pad).tolist()))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda kilobytes, _: f"{kilobytes:g}"))
     axes.xaxis.set_minor_locator(NullLocator())

@@ -73,7 +73,6 @@ def print_table(rows: Sequence[Row], console: Any = None) -> None:
 
 
 def _fields(rows: Sequence[Row]) -> list[_Field]:
-    known = any(math.isfinite(number(row, "snr_loss_db")) for row in rows)
     seeds = {row.get("seed") for row in naming.configurations(rows)} - {None}
 
     def name(row: Row) -> str:
@@ -81,11 +80,6 @@ def _fields(rows: Sequence[Row]) -> list[_Field]:
         shown = len(seeds) > 1 and seed is not None and not naming.is_reference(row)
         return naming.pipeline_name(row) + (f" s{seed}" if shown else "")
 
-    detection = (
-        _Field("loss\ndB", 6, _format("snr_loss_db", ".2f"))
-        if known
-        else _Field("BER\n16-QAM", 7, _format("ber_16", ".1e"))
-    )
     shared = naming.shared_ways(rows)
 
     def ways(row: Row) -> str:
@@ -101,6 +95,25 @@ def _fields(rows: Sequence[Row]) -> list[_Field]:
         *([_Field("\nhow", 10 if several else 18, ways)] if differ else []),
         _Field("\nkB", 6, _kilobytes),
         _Field("\nratio", 6, _ratio),
+        *_scores(rows),
+        _Field("ret.\n%", 5, _format("retention", ".1f", 100)),
+    ]
+
+
+def _scores(rows: Sequence[Row]) -> list[_Field]:
+    """The one score of a model that is not ours, or those of every task."""
+
+    def known(column: str) -> bool:
+        return any(math.isfinite(number(row, column)) for row in rows)
+
+    if known("example_score"):
+        return [_Field("\nscore", 7, _format("example_score", ".3f"))]
+    detection = (
+        _Field("loss\ndB", 6, _format("snr_loss_db", ".2f"))
+        if known("snr_loss_db")
+        else _Field("BER\n16-QAM", 7, _format("ber_16", ".1e"))
+    )
+    return [
         _Field("AMC\n%", 5, _format("amc_accuracy", ".1f", 100)),
         _Field("\nGMI", 6, _gmi),
         detection,
@@ -108,7 +121,6 @@ def _fields(rows: Sequence[Row]) -> list[_Field]:
         _Field("K err\ndB", 5, _format("k_mae_db", ".2f")),
         _Field("SNR\ndB", 5, _format("snr_mae_db", ".2f")),
         _Field("LOS\n%", 5, _format("los_accuracy", ".1f", 100)),
-        _Field("ret.\n%", 5, _format("retention", ".1f", 100)),
     ]
 
 

@@ -17,6 +17,7 @@ _TASKS = (  # column, words, factor, format, unit
     ("k_mae_db", "K-factor error", 1, "+.2f", " dB"),
     ("snr_mae_db", "SNR error", 1, "+.2f", " dB"),
     ("los_accuracy", "LOS accuracy", 100, "+.1f", " points"),
+    ("example_score", "score", 1, "+.4f", ""),
 )
 
 

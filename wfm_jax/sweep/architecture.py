@@ -25,7 +25,7 @@ from wfm_jax.sweep.group import Group
 from wfm_jax.sweep.handover import Deployed
 from wfm_jax.sweep.prune_stage import prune
 from wfm_jax.sweep.settings import SweepSettings
-from wfm_jax.train.model_files import Teacher
+from wfm_jax.train.problem import Problem
 
 
 class Start(NamedTuple):
@@ -36,26 +36,32 @@ class Start(NamedTuple):
 
 
 def rebuilt_groups(
-    name: str, teacher: Teacher, configurations: Sequence[Configuration], settings: SweepSettings
+    name: str, teacher: Problem, configurations: Sequence[Configuration], settings: SweepSettings
 ) -> list[Group]:
     """The static groups of configurations whose pipelines rebuild the model, one an architecture.
 
     Args:
         name: ``same`` or ``smaller``, what is rebuilt.
-        teacher: the uncompressed model.
+        teacher: what is compressed.
         configurations: all of that student.
         settings: how the sweep runs.
     """
     if not configurations:
         return []
     before = Group(name, teacher, [unstored(c) for c in configurations], settings)
-    starts = {c.config_id: _rebuild(before, c) for c in configurations}
+    inside = before.problem.inside
+    assert inside is not None  # or the group would have refused
+    starts = {
+        c.config_id: _rebuild(before, Start(inside.config, before.initial(c)), c)
+        for c in configurations
+    }
     groups = []
     for config in dict.fromkeys(start.config for start in starts.values()):
         members = [c for c in configurations if starts[c.config_id].config == config]
         params = {c.config_id: starts[c.config_id].params for c in members}
         label = f"{name}, {_words(config)}"
-        groups.append(Group(label, teacher, members, settings, config=config, starts=params))
+        problem = inside.rebuilt(config, next(iter(params.values())))
+        groups.append(Group(label, teacher, members, settings, problem=problem, starts=params))
     return groups
 
 
@@ -68,8 +74,7 @@ def unstored(configuration: Configuration) -> Configuration:
     )
 
 
-def _rebuild(group: Group, configuration: Configuration) -> Start:
-    start = Start(group.config, group.initial(configuration))
+def _rebuild(group: Group, start: Start, configuration: Configuration) -> Start:
     if "S" in configuration.rebuilding:
         start = _shrink(group, configuration, start)
     if "L" in configuration.rebuilding:
@@ -81,7 +86,7 @@ def _shrink(group: Group, configuration: Configuration, start: Start) -> Start:
     numbers = stages.settings_of(unstored(configuration), group.choices)
     key = birth_key(configuration)
     keep = _masks(start.params, key, numbers, group.stats, choices=group.choices)
-    return Start(*shrink_model(*start, units_left(group.config, keep)))
+    return Start(*shrink_model(*start, units_left(start.config, keep)))
 
 
 @functools.partial(jax.jit, static_argnames="choices")

@@ -84,7 +84,7 @@ def _begin(run: Run, group: Group, start: Start) -> Way:
     saved, like, restored = start.saved, cohorts.stored(cohort), []
 
     def read() -> None:
-        path, identity = run.folder / COHORT, run.teacher.hash
+        path, identity = run.folder / COHORT, run.problem.hash
         restored.append(
             checkpoint.restore(path, like, config_hash=identity, generation=start.generation)
         )
@@ -118,7 +118,7 @@ def saved_start(run: Run, group: Group) -> Start | None:
     if found["damage"]:
         run.say(f"{found['damage']}: going on from the one before")
     metadata = found["metadata"]
-    members = [from_columns(columns) for columns in metadata["configurations"]]
+    members = [from_columns(columns, group.members) for columns in metadata["configurations"]]
     return Start(members, metadata, found["generation"])
 
 
@@ -137,7 +137,7 @@ def save(run: Run, group: Group, way: Way) -> None:
     students = cohorts.stored(cohort)
 
     def write() -> None:
-        path, identity = run.folder / COHORT, run.teacher.hash
+        path, identity = run.folder / COHORT, run.problem.hash
         checkpoint.save(path, students, config_hash=identity, metadata=metadata)
 
     processes.agree(write)

@@ -1,10 +1,11 @@
 """What a sweep compresses, and everything that can be in force on one configuration.
 
-Every 2-D kernel of the encoder blocks is prunable (that is sparsity's denominator) and quantizable.
-Other 2-D tables (embeddings, heads) are quantized, never below ``table_bits`` unless an allocation
-says so, and not pruned. Norms and biases are stored in ``vector_bits`` once Q has acted, float16 by
-default; at 16 bits everything is. Scales that Q calibrates are rounded up to five binary digits,
-which is what the file stores (:mod:`wfm_jax.compress.coarse_scales`).
+A problem's kernels are prunable (that is sparsity's denominator) and quantizable: of the wireless
+model, every kernel of the encoder blocks. Other tables (embeddings, heads) are quantized, never
+below ``table_bits`` unless an allocation says so, and not pruned. Norms and biases are stored in
+``vector_bits`` once Q has acted, float16 by default; at 16 bits everything is. Scales that Q
+calibrates are rounded up to five binary digits, which is what the file stores
+(:mod:`wfm_jax.compress.coarse_scales`).
 
 By which score, in which structure, on which grid a configuration is compressed is a number of its
 own, an index of what its group's configurations ask for (:class:`Choices`): one program serves them
@@ -21,12 +22,10 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from wfm_jax import compress
-from wfm_jax.model import ModelConfig, param_shapes
-from wfm_jax.model.couplings import couplings
+from wfm_jax.sweep.own import Format, by_name, name_of
 from wfm_jax.train.hidden import PARTS, Hidden, Part
 from wfm_jax.train.learned_scales import Learned, log_scales
-
-PRUNABLE = "block_*/kernel"
+from wfm_jax.train.problem import Problem
 
 SCORES = {
     "magnitude": compress.magnitude,
@@ -62,16 +61,16 @@ BOUNDS = ("restricted", "half_step")
 
 
 class Grid(NamedTuple):
-    """On what kind of grid the encoder's kernels lie, static.
+    """On what kind of grid the kernels lie, static.
 
     Attributes:
         kind: ``integer``, ``learned`` (integers of a trained scale), ``awq`` (integers of rows that
-            were multiplied), ``affine``, ``nf4``, ``nf4_double``.
+            were multiplied), ``affine``, ``nf4``, ``nf4_double``, or one's own.
         bound: the scale convention, where there is one.
         group_size: inputs that share a scale, None for all.
     """
 
-    kind: str = "integer"
+    kind: str | Format = "integer"
     bound: compress.Bound = "restricted"
     group_size: int | None = None
 
@@ -80,9 +79,10 @@ class Choices(NamedTuple):
     """What the configurations of a group ask for, static; each field without repetition.
 
     Attributes:
-        kernels: path names of the encoder's kernels.
-        tables: path names of embeddings and heads.
-        scores: of :data:`SCORES`.
+        kernels: path names of what is pruned and quantized.
+        tables: path names of other leaves of two axes or more, such as embeddings and heads.
+        vectors: path names of the rest.
+        scores: of :data:`SCORES`, or one's own.
         spreads: pairs of a key of :data:`DISTRIBUTIONS` and one of :data:`STRUCTURES`.
         grids: of every kind that is asked for.
         scales: of :data:`SCALES`.
@@ -93,7 +93,8 @@ class Choices(NamedTuple):
 
     kernels: tuple[str, ...]
     tables: tuple[str, ...]
-    scores: tuple[str, ...] = ("magnitude",)
+    vectors: tuple[str, ...]
+    scores: tuple[str | compress.Score, ...] = ("magnitude",)
     spreads: tuple[tuple[str, str], ...] = (("global", UNSTRUCTURED),)
     grids: tuple[Grid, ...] = (Grid(),)
     scales: tuple[str, ...] = ("absmax",)
@@ -103,26 +104,29 @@ class Choices(NamedTuple):
 
     @property
     def need_statistics(self) -> bool:
-        """Whether something of it looks at data."""
+        """Whether something of it looks at data; a score of one's own may."""
         looking = {"taylor", "wanda", "gptq", "awq"}
-        return bool(looking & {*self.scores, *self.roundings, *(g.kind for g in self.grids)})
+        asked = {*self.scores, *self.roundings, *(g.kind for g in self.grids)}
+        return bool(looking & asked) or any(callable(score) for score in self.scores)
 
 
-def choices_of(asked: Iterable[Any], config: ModelConfig, teacher: ModelConfig) -> Choices:
-    """What configurations ask for of an architecture, in an order that does not depend on theirs.
+def choices_of(asked: Iterable[Any], problem: Problem, teacher: Problem) -> Choices:
+    """What configurations ask for of a model, in an order that does not depend on theirs.
 
     Args:
         asked: the configurations.
-        config: the students' architecture.
+        problem: the students'.
         teacher: the teacher's.
 
     Raises:
-        ValueError: an allocation names what is no kernel of the architecture, or a group size does
-            not divide a kernel's inputs.
+        ValueError: an allocation names what is no kernel of the model, a group size does not
+            divide a kernel's inputs, or two settings of one's own have the same name.
     """
-    asked, leaves = list(asked), compress.flatten(param_shapes(config))
-    kernels = tuple(path for path in leaves if compress.matches(path, PRUNABLE))
-    tables = tuple(path for path, leaf in leaves.items() if _is_table(path, leaf))
+    asked, leaves = list(asked), compress.flatten(problem.params)
+    by_name(c.quant_format for c in asked)
+    kernels = tuple(compress.select(problem.params, problem.prunable))
+    vectors = tuple(path for path, leaf in leaves.items() if len(leaf.shape) < 2)
+    tables = tuple(path for path in leaves if path not in {*kernels, *vectors})
     named = {path for c in asked for path, _ in c.allocation}
     if unknown := sorted(named - {*kernels, *tables}):
         raise ValueError(f"allocation names what the model lacks: {', '.join(unknown)}")
@@ -131,24 +135,41 @@ def choices_of(asked: Iterable[Any], config: ModelConfig, teacher: ModelConfig) 
     )
     sizes = {c.group_size for c in asked if c.group_size}
     for path, size in ((path, size) for path in kernels for size in sorted(sizes)):
-        if leaves[path].shape[0] % size:
+        if leaves[path].shape[-2] % size:
             raise ValueError(
-                f"group_size must divide the inputs of every kernel of the encoder, got {size} for "
-                f"the {leaves[path].shape[0]} inputs of {path}"
+                f"group_size must divide the inputs of every kernel, got {size} for the "
+                f"{leaves[path].shape[-2]} inputs of {path}"
             )
     return Choices(
         kernels=kernels,
         tables=tables,
-        scores=tuple(sorted({c.score for c in asked})),
+        vectors=vectors,
+        scores=tuple(by_name(c.score for c in asked).values()),
         spreads=tuple(sorted({(c.distribution, c.structure) for c in asked})),
-        grids=tuple(sorted({c.grid for c in asked}, key=str)),
+        grids=tuple(sorted({c.grid for c in asked}, key=_words)),
         scales=_or_default(
             {c.resolved_scale for c in asked if c.grid.kind in ("integer", "awq")}, "absmax"
         ),
         roundings=_or_default({c.rounding for c in asked if c.grid.kind == "integer"}, "nearest"),
-        couplings=couplings(config),
-        hidden=Hidden(config, teacher, parts) if parts else None,
+        couplings=() if problem.inside is None else problem.inside.couplings,
+        hidden=_hidden(problem, teacher, parts) if parts else None,
     )
+
+
+def _words(grid: Grid) -> str:
+    """Something to sort grids by, the same in every process."""
+    return str(grid._replace(kind=name_of(grid.kind)))
+
+
+def score_of(score: str | compress.Score) -> compress.Score:
+    """The function of a score."""
+    return SCORES[score] if isinstance(score, str) else score
+
+
+def _hidden(problem: Problem, teacher: Problem, parts: tuple[Part, ...]) -> Hidden:
+    assert problem.config is not None  # or `support` has refused
+    assert teacher.config is not None
+    return Hidden(problem.config, teacher.config, parts)
 
 
 def _or_default(found: set[str], default: str) -> tuple[str, ...]:
@@ -201,11 +222,11 @@ class Settings(NamedTuple):
 def in_force(choices: Choices) -> compress.Transform:
     """``init`` and ``apply`` of all that can be in force; the stages P and Q decide."""
     # The states alone say what these do to a forward pass: their arguments matter to `update` only.
-    prune = compress.matching(PRUNABLE, compress.magnitude_prune(0.0))
-    grids = [on_grid(grid, 32) for grid in choices.grids]
-    tables = compress.matching(_is_table, compress.quantize(8))
-    vectors = compress.store_vectors(32)
-    halves = compress.matching(_is_matrix, compress.store_half())
+    prune = on(choices.kernels, compress.magnitude_prune(0.0))
+    grids = [on(choices.kernels, on_grid(grid, 32)) for grid in choices.grids]
+    tables = on(choices.tables, compress.quantize(8))
+    vectors = on(choices.vectors, compress.store_vectors(32))
+    halves = on((*choices.kernels, *choices.tables), compress.store_half())
 
     def init(params: Any, *, key: jax.Array) -> Compression:
         return Compression(
@@ -238,8 +259,33 @@ def in_force(choices: Choices) -> compress.Transform:
     return compress.Transform(init, update, apply)
 
 
+def on(paths: tuple[str, ...], transform: compress.Transform) -> compress.Transform:
+    """A transform of these leaves alone, as :func:`wfm_jax.compress.matching`; there may be none.
+
+    Args:
+        paths: their path names.
+        transform: what to do with them.
+    """
+
+    def part(params: Any) -> dict[str, Any]:
+        named = frozenset(paths)
+        return {path: leaf for path, leaf in compress.flatten(params).items() if path in named}
+
+    def init(params: Any, *, key: jax.Array) -> Any:
+        return transform.init(part(params), key=key)
+
+    def update(params: Any, state: Any, stats: Any = None) -> tuple[Any, Any]:
+        chosen, state = transform.update(part(params), state, stats)
+        return compress.unflatten(params, chosen), state
+
+    def apply(params: Any, state: Any) -> Any:
+        return compress.unflatten(params, transform.apply(part(params), state))
+
+    return compress.Transform(init, update, apply)
+
+
 def on_grid(grid: Grid, bits: Any, scale: Any = "absmax") -> compress.Transform:
-    """The transform that puts the encoder's kernels on a grid.
+    """The transform that puts kernels on a grid.
 
     Args:
         grid: which.
@@ -248,17 +294,18 @@ def on_grid(grid: Grid, bits: Any, scale: Any = "absmax") -> compress.Transform:
     """
     bound, size = grid.bound, grid.group_size
     match grid.kind:
+        case Format():
+            return compress.snapping(grid.kind.fit, grid.kind.snap)
         case "integer":
-            method = compress.quantize(bits, scale=scale, bound=bound, group_size=size)
+            return compress.quantize(bits, scale=scale, bound=bound, group_size=size)
         case "learned":
-            method = _learned(bits, bound=bound, group_size=size)
+            return _learned(bits, bound=bound, group_size=size)
         case "awq":
-            method = compress.awq_quantize(bits, scale=scale, bound=bound, group_size=size)
+            return compress.awq_quantize(bits, scale=scale, bound=bound, group_size=size)
         case "affine":
-            method = compress.quantize_affine(bits, group_size=size)
+            return compress.quantize_affine(bits, group_size=size)
         case _:
-            method = compress.nf4(True, double_quant=grid.kind == "nf4_double")
-    return compress.matching(PRUNABLE, method)
+            return compress.nf4(True, double_quant=grid.kind == "nf4_double")
 
 
 def _learned(bits: Any, *, bound: compress.Bound, group_size: int | None) -> compress.Transform:
@@ -301,11 +348,3 @@ def switch(index: ArrayLike, branches: Iterable[Callable[[], Any]]) -> Any:
     """``branches[index]()``; no branch where there is no choice."""
     branches = list(branches)
     return branches[0]() if len(branches) == 1 else jax.lax.switch(jnp.asarray(index), branches)
-
-
-def _is_table(path: str, leaf: Any) -> bool:
-    return jnp.ndim(leaf) >= 2 and not compress.matches(path, PRUNABLE)
-
-
-def _is_matrix(_: str, leaf: Any) -> bool:
-    return jnp.ndim(leaf) >= 2

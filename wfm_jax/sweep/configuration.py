@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from wfm_jax import compress
 from wfm_jax.results.rows import config_id
 from wfm_jax.sweep import compression
 from wfm_jax.sweep import pipeline as pipelines
+from wfm_jax.sweep.own import Format, by_name, check_own, name_of
 from wfm_jax.train.hidden import HiddenWeights
 
 BITS = (2, 3, 4, 5, 6, 7, 8, 16, 32)
@@ -30,6 +31,9 @@ CHOICES = {
     "schedule": compression.SCHEDULES,
     "score": tuple(compression.SCORES),
 }
+
+OWN = ("score", "quant_format")
+"""Fields that take what is not ours: a function, a :class:`wfm_jax.sweep.own.Format`."""
 
 _WHOLE = ("steps", "recovery_steps", "seed")
 _WEIGHT_OF = {
@@ -64,7 +68,8 @@ class Configuration:
         score_on: what ``P`` scores: the ``current`` (snapped) or the ``latent`` weights.
         train_from: what training after ``Q`` starts from: ``snapped`` or ``latent`` weights.
         quant_format: the grid of the encoder's kernels after ``Q``: ``integer`` (symmetric),
-            ``affine``, ``nf4``, or ``nf4_double``, whose scales are quantized too.
+            ``affine``, ``nf4``, or ``nf4_double``, whose scales are quantized too; or a
+            :class:`wfm_jax.sweep.own.Format`.
         bound: the scale convention of integers: ``restricted`` or ``half_step``.
         group_size: inputs of a kernel that share a scale; None for a whole output channel.
         scale: how ``Q`` calibrates integers; ``auto`` is mse up to 3 bits and absmax above,
@@ -80,7 +85,8 @@ class Configuration:
         structure: what ``P`` removes together. ``2:4`` removes half, whatever ``sparsity`` says.
         schedule: how sparse each ``P`` of several makes it: ``one-shot``, all of it at the first,
             or ``cubic``, in steps that become smaller and arrive at the last.
-        score: what a weight is worth to ``P``: ``magnitude``, ``taylor``, ``wanda``, ``random``.
+        score: what a weight is worth to ``P``: ``magnitude``, ``taylor``, ``wanda``, ``random``, or
+            a function ``score(w, stats, key) -> scores`` as of :mod:`wfm_jax.compress.scores`.
     """
 
     pipeline: str
@@ -101,11 +107,11 @@ class Configuration:
     distribution: str = "global"
     structure: str = compression.UNSTRUCTURED
     schedule: str = compression.ONE_SHOT
-    score: str = "magnitude"
+    score: str | compress.Score = "magnitude"
     act_bits: float = 32
     table_bits: float = 8
     vector_bits: float = 16
-    quant_format: str = "integer"
+    quant_format: str | Format = "integer"
     bound: compress.Bound = "restricted"
     group_size: int | None = None
     allocation: tuple[tuple[str, float], ...] = ()
@@ -143,7 +149,9 @@ class Configuration:
                 f"recovery_steps must be in 0...steps={self.steps}, got {self.recovery_steps}"
             )
         for name, allowed in CHOICES.items():
-            if getattr(self, name) not in allowed:
+            if name in OWN:
+                check_own(name, getattr(self, name), allowed)
+            elif getattr(self, name) not in allowed:
                 raise ValueError(
                     f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}"
                 )
@@ -176,31 +184,37 @@ class Configuration:
 
     def _check_grid(self) -> None:
         """Raises ValueError where settings of Q do not go together."""
-        integers = self.quant_format == "integer"
+        integers, called = self.quant_format == "integer", name_of(self.quant_format)
         for name, usual in (("rounding", "nearest"), ("scale", "auto"), ("bound", "restricted")):
             if not integers and getattr(self, name) != usual:
                 raise ValueError(
-                    f"{name} must be {usual} for quant_format {self.quant_format}, "
-                    f"got {getattr(self, name)!r}"
+                    f"{name} must be {usual} for quant_format {called}, got {getattr(self, name)!r}"
                 )
         if self.scale == compression.LEARNED and self.rounding != "nearest":
             raise ValueError(f"rounding must be nearest for learned scales, got {self.rounding!r}")
-        if self.quant_format.startswith("nf4"):
+        if self._own_bits is not None:
             for name, value, only in (
-                ("weight_bits", self.weight_bits, 4),
+                ("weight_bits", self.weight_bits, self._own_bits),
                 ("group_size", self.group_size, None),
                 ("allocation", self.allocation, ()),
             ):
                 if value != only:
                     raise ValueError(
-                        f"{name} must be {only or 'none'} for quant_format {self.quant_format}, "
-                        f"which has 4 bits and blocks of its own, got {value}"
+                        f"{name} must be {only or 'none'} for quant_format {called}, "
+                        f"which has {self._own_bits} bits and blocks of its own, got {value}"
                     )
-        if self.shrinks_last and (self.group_size or self.quant_format.startswith("nf4")):
+        if self.shrinks_last and (self.group_size or self._own_bits is not None):
             raise ValueError(
                 "group_size must be none and quant_format integer or affine in a pipeline that "
-                f"ends in S, got {self.group_size} and {self.quant_format}: blocks would be cut"
+                f"ends in S, got {self.group_size} and {called}: blocks would be cut"
             )
+
+    @property
+    def _own_bits(self) -> int | None:
+        """Of a format that has bits and blocks of its own."""
+        if isinstance(self.quant_format, Format):
+            return self.quant_format.bits
+        return 4 if self.quant_format.startswith("nf4") else None
 
     @property
     def rebuilding(self) -> tuple[str, ...]:
@@ -219,8 +233,8 @@ class Configuration:
 
     @property
     def grid(self) -> compression.Grid:
-        """The kind of grid of the encoder's kernels."""
-        if self.quant_format.startswith("nf4"):
+        """The kind of grid of the kernels."""
+        if self._own_bits is not None:
             return compression.Grid(self.quant_format)
         if self.quant_format == "affine":
             return compression.Grid("affine", group_size=self.group_size)
@@ -338,9 +352,11 @@ class Configuration:
         return dataclasses.replace(self, **changes)
 
     def columns(self) -> dict[str, Any]:
-        """The settings as they were asked, as a row holds them."""
+        """The settings as they were asked, as a row holds them; one's own by their names."""
         allocation = json.dumps(dict(sorted(self.allocation))) if self.allocation else None
-        return {**dataclasses.asdict(self), "allocation": allocation}
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        own = {name: name_of(fields[name]) for name in OWN}
+        return {**fields, **own, "allocation": allocation}
 
     @property
     def resolved_scale(self) -> str:
@@ -355,10 +371,22 @@ class Configuration:
         return config_id(self.canonical())
 
 
-def from_columns(columns: Mapping[str, Any]) -> Configuration:
-    """The configuration of :meth:`Configuration.columns`."""
+def from_columns(
+    columns: Mapping[str, Any], beside: Collection[Configuration] = ()
+) -> Configuration:
+    """The configuration of :meth:`Configuration.columns`.
+
+    Args:
+        columns: what it gave.
+        beside: configurations that know what is not ours by its name.
+    """
     allocation = json.loads(columns["allocation"] or "{}")
-    return Configuration(**{**columns, "allocation": tuple(allocation.items())})
+    fields = {**columns, "allocation": tuple(allocation.items())}
+    for name in OWN:
+        if fields[name] not in CHOICES[name]:
+            known = by_name(getattr(c, name) for c in beside)
+            fields[name] = known.get(fields[name], fields[name])
+    return Configuration(**fields)
 
 
 def distinct(configurations: list[Configuration]) -> list[Configuration]:

@@ -24,14 +24,14 @@ from wfm_jax.sweep.architecture import rebuilt_groups
 from wfm_jax.sweep.cohort_run import saved_start, train_cohort
 from wfm_jax.sweep.configuration import Configuration, distinct
 from wfm_jax.sweep.devices import Devices
+from wfm_jax.sweep.examiner import Examiner
 from wfm_jax.sweep.finish import finish_cohort
 from wfm_jax.sweep.group import Group
-from wfm_jax.sweep.measure import Examiner
 from wfm_jax.sweep.plan import Start
 from wfm_jax.sweep.run import COHORT, COMPILE, FINISH, ROWS, TRAIN, Run
 from wfm_jax.sweep.settings import SweepSettings
 from wfm_jax.train.interrupt import StopRequest
-from wfm_jax.train.model_files import Teacher
+from wfm_jax.train.problem import Problem
 
 __all__ = ["COHORT", "ROWS", "Group", "check_machine", "run_sweep"]
 
@@ -41,7 +41,7 @@ _PROGRAMS = 3  # of a group: its training, its P and Q, and its scores
 
 def run_sweep(
     configurations: Sequence[Configuration],
-    teacher: Teacher,
+    problem: Problem,
     settings: SweepSettings,
     examiner: Examiner,
     folder: str | os.PathLike,
@@ -53,7 +53,7 @@ def run_sweep(
 
     Args:
         configurations: what is asked for; those that are the same thing run once.
-        teacher: the model to compress.
+        problem: the model to compress, its data and its losses.
         settings: how to run.
         examiner: measures finished configurations and the references.
         folder: the run folder; its ``results.jsonl`` is read and appended to.
@@ -77,9 +77,9 @@ def run_sweep(
     known = set(done)
     missing = [c for c in asked if c.config_id not in known]
     devices = Devices.take(settings.n_devices)
-    teacher_params = devices.copied(teacher.params)
+    teacher_params = devices.copied(problem.params)
     run = Run(
-        teacher,
+        problem,
         teacher_params,
         settings,
         examiner,
@@ -94,7 +94,7 @@ def run_sweep(
         run.say(f"{len(asked) - len(missing)} of {len(asked)} configurations are finished")
     # All of them first: what does not fit an architecture is said before anything runs.
     ids = {c.config_id for c in missing}
-    groups = list(_groups(asked, ids, teacher, settings))
+    groups = list(_groups(asked, ids, problem, settings))
     processes.agree(
         lambda: check_room(folder, bytes_to_write([group for group, _ in groups], len(missing)))
     )
@@ -149,17 +149,17 @@ def _repair(folder: pathlib.Path, progress: Progress) -> list[str]:
 def _groups(
     asked: Sequence[Configuration],
     missing: set[str],
-    teacher: Teacher,
+    problem: Problem,
     settings: SweepSettings,
 ) -> Iterator[tuple[Group, list[Configuration]]]:
     """Static groups that still have something to do, each with its configurations."""
     for name in dict.fromkeys(c.student for c in asked):
         whole = [c for c in asked if c.student == name and not c.rebuilding]
         if any(c.config_id in missing for c in whole):
-            yield Group(name, teacher, whole, settings), whole
+            yield Group(name, problem, whole, settings), whole
         rebuilt = [c for c in asked if c.student == name and c.rebuilding]
         if any(c.config_id in missing for c in rebuilt):
-            for group in rebuilt_groups(name, teacher, rebuilt, settings):
+            for group in rebuilt_groups(name, problem, rebuilt, settings):
                 yield group, list(group.members)
 
 
@@ -174,7 +174,7 @@ class Sized(Protocol):
 
 
 def bytes_to_write(groups: Sequence[Sized], n_rows: int) -> float:
-    """Three checkpoints of the largest cohort, and of every row its model and its frame scores."""
+    """Three checkpoints of the largest cohort, and of every row its model and its scores."""
     if not groups:
         return 0.0
     largest = max(group.cohort_bytes for group in groups)

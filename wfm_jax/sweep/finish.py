@@ -38,7 +38,7 @@ def finish_cohort(run: Run, group: Group, cohort: Cohort, began: float) -> None:
             with run.doing(FINISH, 1.0, program=(group.name, "examine")):
                 deployed = one_of(own, place, members[i], cohort.choices)
                 deployed = deployed._replace(diverged_at=cohort.diverged_at[i])
-                row = run.examiner.examine(group.config, group.apply, members[i], deployed, share_s)
+                row = run.examiner.examine(group.problem, members[i], deployed, share_s)
                 found = row if processes.count() == 1 else _packed(run, row)
         _write(run, processes.from_each(found))
         if any_left := sum(c.config_id not in known for c in members[place + 1 :]):

@@ -9,32 +9,38 @@ from typing import Any
 import jax
 
 from wfm_jax import compress
-from wfm_jax.model import Batch, ModelConfig, build, sample_batch, smaller, start_smaller
-from wfm_jax.sweep import cohort, compression
+from wfm_jax.model import ModelConfig
+from wfm_jax.sweep import cohort, compression, support
 from wfm_jax.sweep.configuration import Configuration
 from wfm_jax.sweep.devices import Devices
 from wfm_jax.sweep.programs import Like, Programs
 from wfm_jax.sweep.settings import SweepSettings
 from wfm_jax.train.distill import Trainer
-from wfm_jax.train.losses import task_losses
-from wfm_jax.train.model_files import Teacher
+from wfm_jax.train.problem import Pair, Problem
 from wfm_jax.train.strategy import Strategy
 from wfm_jax.train.student import Recipe, Student
 from wfm_jax.train.validation import validation_losses
 
 CALIBRATION_STREAM, VALIDATION_STREAM = 0xCA11, 0x7A11
-CALIBRATION_FRAMES, VALIDATION_FRAMES = 1024, 512
+CALIBRATION_EXAMPLES, VALIDATION_EXAMPLES = 1024, 512
 _EIGHTS = 8
 
 
 class Group:
     """Configurations of one architecture, and the one program that trains them.
 
-    Attributes:
+    Args:
         name: ``same`` or ``smaller``, and what became of it where the pipelines rebuild it first.
+        teacher: what is compressed.
+        configurations: its members.
+        settings: how the sweep runs.
+        problem: the students', where they are rebuilt first.
+        starts: their parameters then, by the configurations' ids.
+
+    Attributes:
+        name: see above.
         members: its configurations.
-        config: the students' architecture.
-        apply: its forward pass.
+        problem: of the students: their forward pass, their start, and data and losses.
         devices: that its configurations are spread over.
         width: of every cohort of this group: the most configurations of one seed, in eights.
             Decided by all that the sweep asks for, and so the same after a resume.
@@ -45,43 +51,34 @@ class Group:
     def __init__(
         self,
         name: str,
-        teacher: Teacher,
+        teacher: Problem,
         configurations: Sequence[Configuration],
         settings: SweepSettings,
         *,
-        config: ModelConfig | None = None,
+        problem: Problem | None = None,
         starts: Mapping[str, Any] | None = None,
     ):
-        self.name, self.members, self._settings = name, tuple(configurations), settings
-        self._starts, self._teacher = starts or {}, teacher
-        self.config = config or architecture_of(name, teacher.config)
-        self.apply, _ = build(self.config, jax.random.key(0))
-        self.choices = compression.choices_of(configurations, self.config, teacher.config)
+        self.name, self.members, self._starts = name, tuple(configurations), starts or {}
+        self.problem = problem or student_of(name, teacher)
+        support.check(configurations, self.problem)
+        self.choices = compression.choices_of(configurations, self.problem, teacher)
         self.devices = Devices.take(settings.n_devices)
-        teacher_apply, _ = build(teacher.config, jax.random.key(0))
         self.width = width_of(configurations, settings, self.devices)
-        trainer = Trainer(
-            config=self.config,
-            apply=self.apply,
+        self._trainer = Trainer(
+            problem=self.problem,
             transform=compression.in_force(self.choices),
-            teacher_apply=teacher_apply,
-            weights=settings.weights,
-            batch_size=settings.batch_size,
+            teacher_apply=teacher.apply,
             quantize_activations=any(c.quantizes_activations for c in configurations),
-            unlabelled=settings.unlabelled,
             learned=compression.learned(self.choices),
             hidden=self.choices.hidden,
         )
-        self._copied = (
-            next(iter(starts.values()))
-            if starts
-            else start_smaller(teacher.config, self.config, teacher.params)
-            if name == "smaller"
-            else teacher.params
-        )
-        like = Like(self._copied, teacher.params, self.choices)
-        self.programs = Programs(trainer, settings, self.devices, like)
-        self._trainer = trainer
+        like = Like(self.problem.params, teacher.params, self.choices)
+        self.programs = Programs(self._trainer, settings, self.devices, like)
+
+    @property
+    def config(self) -> ModelConfig | None:
+        """The students' architecture, where it is known."""
+        return self.problem.config
 
     def padded(self, n: int) -> int:
         """The width of ``n`` configurations: in eights, and the same number on each device."""
@@ -90,7 +87,8 @@ class Group:
     @property
     def cohort_bytes(self) -> int:
         """What a cohort's students take, in memory and on disk."""
-        students, _ = cohort.blueprint(self._copied, self.width, self.choices, self.devices)
+        params = self.problem.params
+        students, _ = cohort.blueprint(params, self.width, self.choices, self.devices)
         return sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(students))
 
     def train(
@@ -117,13 +115,13 @@ class Group:
 
     @functools.cached_property
     def _validate(self) -> Any:
-        n_batches = -(-VALIDATION_FRAMES // self._settings.batch_size)
+        n_batches = -(-VALIDATION_EXAMPLES // self.problem.batch_size)
         trainer = self._trainer._replace(strategy=self.strategy)
         losses = functools.partial(validation_losses, trainer, n_batches=n_batches)
         return jax.jit(self.devices.each(losses, 2))
 
     def validation_losses(self, students: Student, recipes: Recipe) -> jax.Array:
-        """Task loss of each student on frames that nobody trains on or is tested on, float32[n]."""
+        """Task loss of each student on examples drawn for it alone, float32[n]."""
         key = self.devices.copied(jax.random.key(VALIDATION_STREAM))
         return self._validate(students, recipes, key)
 
@@ -133,15 +131,17 @@ class Group:
         return self._gather() if self.choices.need_statistics else None
 
     def _gather(self) -> compress.Stats:
-        def loss(params: Any, batch: Batch) -> jax.Array:
-            outputs = self.apply(params, batch.inputs)
-            return self._settings.weights.total(task_losses(self.config, outputs, batch))
+        problem, kernels = self.problem, self.choices.kernels
+
+        def loss(params: Any, batch: Pair) -> jax.Array:
+            inputs, labels = batch
+            return problem.task_loss(problem.apply(params, inputs), labels)
 
         return compress.gather_statistics(
-            lambda params, batch: self.apply(params, batch.inputs),
-            self._copied,
-            calibration_batches(self.config, self._settings.batch_size),
-            pattern=compression.PRUNABLE,
+            lambda params, batch: problem.apply(params, batch[0]),
+            problem.params,
+            calibration_batches(problem),
+            pattern=lambda path, _: path in kernels,
             loss=loss,
         )
 
@@ -149,9 +149,9 @@ class Group:
         """The parameters that a configuration starts from."""
         if configuration.config_id in self._starts:
             return self._starts[configuration.config_id]
-        if configuration.init == "scratch":
-            return build(self.config, jax.random.key(configuration.seed))[1]
-        return self._copied
+        if configuration.init == "scratch" and self.problem.fresh is not None:
+            return self.problem.fresh(jax.random.key(configuration.seed))
+        return self.problem.params
 
 
 def width_of(
@@ -168,24 +168,33 @@ def padded(n: int, devices: Devices) -> int:
     return -(-n // step) * step
 
 
-def architecture_of(student: str, teacher: ModelConfig) -> ModelConfig:
-    """The architecture of a student, ``same`` or ``smaller``."""
-    return teacher if student == "same" else smaller(teacher)
+def student_of(name: str, teacher: Problem) -> Problem:
+    """The problem of a student, ``same`` or ``smaller``.
+
+    Raises:
+        ValueError: there is no smaller model.
+    """
+    if name == "same":
+        return teacher
+    if teacher.smaller is None:
+        raise ValueError("student must be same for a problem without smaller, got 'smaller'")
+    return teacher.smaller()
 
 
-def check_fit(configurations: Sequence[Configuration], teacher: ModelConfig) -> None:
+def check_fit(configurations: Sequence[Configuration], teacher: Problem) -> None:
     """Raises ValueError, one line, if configurations ask for what the students are not made for.
 
     Those whose pipelines rebuild the model are checked when it is rebuilt.
     """
     for student in dict.fromkeys(c.student for c in configurations):
-        plain = [c for c in configurations if c.student == student and not c.rebuilding]
-        compression.choices_of(plain, architecture_of(student, teacher), teacher)
+        problem = student_of(student, teacher)
+        own = [c for c in configurations if c.student == student]
+        support.check(own, problem)
+        compression.choices_of([c for c in own if not c.rebuilding], problem, teacher)
 
 
-def calibration_batches(config: ModelConfig, batch_size: int) -> Iterator[Batch]:
-    """Some thousand frames as in training, the same for all: what P and Q know of data."""
-    draw = jax.jit(functools.partial(sample_batch, config, batch_size=batch_size))
-    stream = jax.random.key(CALIBRATION_STREAM)
-    for i in range(-(-CALIBRATION_FRAMES // batch_size)):
-        yield draw(key=jax.random.fold_in(stream, i))
+def calibration_batches(problem: Problem, n: int = CALIBRATION_EXAMPLES) -> Iterator[Pair]:
+    """At least ``n`` examples as in training, the same for all: what P and Q know of data."""
+    draw, stream = jax.jit(problem.batch), jax.random.key(CALIBRATION_STREAM)
+    for i in range(-(-n // problem.batch_size)):
+        yield draw(jax.random.fold_in(stream, i))

@@ -1,17 +1,19 @@
 """What a finished configuration hands over: the weights a deployment holds, and their form."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from wfm_jax import compress
+from wfm_jax.evaluate.cost import Stored
 from wfm_jax.export.grids import NF4, Affine, Uniform
 from wfm_jax.export.grids import Grid as StoredGrid
 from wfm_jax.sweep.compression import Choices, Compression, in_force
 from wfm_jax.sweep.configuration import Configuration
+from wfm_jax.sweep.own import Format
 from wfm_jax.train.student import Student
 
 ROUNDING = 1e-6
@@ -24,15 +26,35 @@ class Deployed(NamedTuple):
         params: the weights that its forward pass sees.
         keep: masks by path name.
         grids: how kernels and tables are stored, by path name.
-        half: whether everything else is stored in float16.
+        half: whether everything else is stored in float16, or the names of what is.
         diverged_at: the step it diverged at, -1 if it did not.
     """
 
     params: Any
     keep: Mapping[str, Any]
     grids: Mapping[str, StoredGrid]
-    half: bool
+    half: bool | Collection[str]
     diverged_at: int
+
+
+def stored_form(deployed: Deployed) -> Stored:
+    """How one configuration is packed; float32 where nothing says otherwise."""
+    return Stored(by_path(deployed.params), deployed.keep, deployed.grids, deployed.half)
+
+
+def by_path(params: Any) -> dict[str, np.ndarray]:
+    """Parameters by path name, as NumPy arrays."""
+    return {path: np.asarray(leaf) for path, leaf in compress.flatten(params).items()}
+
+
+def mean_bits(stored: Stored) -> float:
+    """Bits of a kernel's or a table's weight, mean over all of them; 32 where there is no grid."""
+    grids, sizes, bits = stored.grids or {}, [], []
+    for path, weights in stored.params.items():
+        if np.ndim(weights) >= 2:
+            sizes.append(np.size(weights))
+            bits.append(float(grids[path].bits) if path in grids else 32.0)
+    return float(np.average(bits, weights=sizes))
 
 
 class Everybody(NamedTuple):
@@ -62,16 +84,19 @@ def one_of(stacked: Everybody, i: int, configuration: Configuration, choices: Ch
     """
     params, state, diverged_at = jax.tree.map(lambda leaf: leaf[i], stacked)
     index = choices.grids.index(configuration.grid)
-    kernels, tables = state.grids[index], state.tables
-    grids = _stored(kernels) | _stored(tables) | _stored(state.vectors)
+    kind = choices.grids[index].kind
+    grids = _stored(state.grids[index], kind) | _stored(state.tables) | _stored(state.vectors)
     half = bool(state.vectors.bits == compress.HALF_BITS)
+    # Of a format that does not say how to write its kernels they stay in float32.
+    whole = choices.kernels if isinstance(kind, Format) and kind.stored is None else ()
     if diverged_at < 0:
         flat = {
-            path: _on_grid(path, np.asarray(w), grids.get(path), half)
+            path: _on_grid(path, np.asarray(w), grids.get(path), half and path not in whole)
             for path, w in compress.flatten(params).items()
         }
         params = compress.unflatten(params, flat)
-    return Deployed(params, state.prune.keep, grids, half, int(diverged_at))
+    names = {*choices.tables, *choices.vectors} if half and whole else half
+    return Deployed(params, state.prune.keep, grids, names, int(diverged_at))
 
 
 def _on_grid(path: str, weights: np.ndarray, grid: StoredGrid | None, half: bool) -> np.ndarray:
@@ -86,9 +111,13 @@ def _on_grid(path: str, weights: np.ndarray, grid: StoredGrid | None, half: bool
     return exact
 
 
-def _stored(state: Any) -> dict[str, StoredGrid]:
+def _stored(state: Any, kind: str | Format = "") -> dict[str, StoredGrid]:
     """The grids in force as a packed file has them."""
     match state:
+        case compress.SnapState(on, fitted):
+            assert isinstance(kind, Format)
+            stored = kind.stored
+            return {p: stored(of) for p, of in fitted.items()} if stored and bool(on) else {}
         case compress.NF4State(on, absmax):
             return {path: NF4(of) for path, of in absmax.items()} if bool(on) else {}
         case compress.VectorState(scale, bits):

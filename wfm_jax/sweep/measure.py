@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from wfm_jax import compress
 from wfm_jax.evaluate.cost import Stored, cost_columns
 from wfm_jax.evaluate.frames import TestSet
 from wfm_jax.evaluate.intervals import resample_weights
@@ -32,17 +31,25 @@ from wfm_jax.results import atomic
 from wfm_jax.results.rows import config_id
 from wfm_jax.sweep.architecture import shrink_deployed
 from wfm_jax.sweep.configuration import Configuration
-from wfm_jax.sweep.handover import Deployed
+from wfm_jax.sweep.examiner import (
+    dropped_row,
+    file_of,
+    finished_row,
+    folders,
+    scores_of,
+    taken_files,
+)
+from wfm_jax.sweep.handover import Deployed, by_path, mean_bits, stored_form
 from wfm_jax.sweep.ranges import make_calibrator
 from wfm_jax.sweep.references import MODEL_SNRS_DB, References, null_of
 from wfm_jax.train.model_files import Teacher
+from wfm_jax.train.problem import Problem
 
-FILES, SCORES = "files", "scores"
 RESAMPLES_SEED = 0
 
 
-class Examiner:
-    """Measures everything of one sweep on the same frozen test frames.
+class FrameExaminer:
+    """An :class:`wfm_jax.sweep.examiner.Examiner` of the wireless model, on frozen test frames.
 
     Args:
         teacher: the uncompressed model, the yardstick of retention and SNR loss.
@@ -78,9 +85,8 @@ class Examiner:
             **provenance,
         }
         self._apply = apply = build(teacher.config, jax.random.key(0))[0]
-        for folder in (FILES, SCORES):
-            (self._folder / folder).mkdir(parents=True, exist_ok=True)
-        cost = self._cost(teacher.config, apply, "teacher", Stored(_flat(teacher.params)))
+        folders(self._folder)
+        cost = self._cost(teacher.config, apply, "teacher", Stored(by_path(teacher.params)))
         self._teacher_bytes = cost["size_bytes"]
 
     def references(self, known: set[str]) -> list[dict[str, Any]]:
@@ -94,40 +100,28 @@ class Examiner:
             row |= self._quality(scored) | self._shared
             if name in ("teacher", "null"):
                 params = self._teacher.params
-                stored = Stored(_flat(params if name == "teacher" else null_of(params)))
+                stored = Stored(by_path(params if name == "teacher" else null_of(params)))
                 row |= self._cost(self._teacher.config, self._apply, name, stored)
             self._save_scores(name, scored)
             rows.append(row)
         return rows
 
     def examine(
-        self,
-        config: ModelConfig,
-        apply: Any,
-        configuration: Configuration,
-        deployed: Deployed,
-        wall_s: float,
+        self, problem: Problem, configuration: Configuration, deployed: Deployed, wall_s: float
     ) -> dict[str, Any]:
         """The row of a finished configuration; its file and scores are then on disk.
 
         Args:
-            config: the student's architecture.
-            apply: its forward pass.
+            problem: the student's, of a known architecture.
             configuration: what was asked.
             deployed: what came out, of this configuration alone.
             wall_s: its share of the wall time.
         """
-        identity = configuration.config_id
-        row = {
-            "config_id": identity,
-            "kind": "configuration",
-            "status": "ok" if deployed.diverged_at < 0 else "diverged",
-            "wall_s": wall_s,
-            **configuration.canonical(),
-            **self._shared,
-        }
+        identity, config, apply = configuration.config_id, problem.config, problem.apply
+        assert config is not None
+        row = finished_row(configuration, deployed, wall_s) | self._shared
         if row["status"] == "diverged":
-            return row | {"stopped_at": deployed.diverged_at}
+            return row
         if configuration.shrinks_last:
             config, deployed = shrink_deployed(config, deployed)
             apply, _ = build(config, jax.random.key(0))
@@ -144,33 +138,12 @@ class Examiner:
         return row | self._quality(scored) | cost | {"mean_bits": mean_bits(stored)}
 
     def left_behind(self, configuration: Configuration, step: int, loss: float) -> dict[str, Any]:
-        """The row of a configuration that dropped out on the way.
-
-        Args:
-            configuration: what was asked.
-            step: optimizer steps it had done.
-            loss: task loss on the frames that decided it.
-        """
-        return {
-            "config_id": configuration.config_id,
-            "kind": "configuration",
-            "status": "dropped",
-            "stopped_at": step,
-            "validation_loss": loss,
-            **configuration.canonical(),
-            **self._shared,
-        }
+        """The row of a configuration that dropped out on the way."""
+        return dropped_row(configuration, step, loss) | self._shared
 
     def take_files(self, identity: str) -> dict[str, bytes]:
-        """The files of a row that was examined, by their names in the run folder; they are gone
-        from this one."""
-        found = {}
-        for name in (f"{FILES}/{identity}.wfm", f"{SCORES}/{identity}.npz"):
-            path = self._folder / name
-            if path.exists():
-                found[name] = path.read_bytes()
-                path.unlink()
-        return found
+        """The files of a row that was examined; they are gone from the folder."""
+        return taken_files(self._folder, identity)
 
     @functools.cached_property
     def _frames(self) -> Frames:
@@ -208,7 +181,7 @@ class Examiner:
         """The cost columns; leaves the packed file on disk."""
         if config not in self._products:
             self._products[config] = frame_products(config, apply, param_shapes(config))
-        path = self._folder / FILES / f"{identity}.wfm"
+        path = file_of(self._folder, identity)
         products = self._products[config]
         return cost_columns(
             products,
@@ -220,34 +193,15 @@ class Examiner:
         )
 
     def _save_scores(self, identity: str, scored: Scored) -> None:
-        path = self._folder / SCORES / f"{identity}.npz"
+        path = scores_of(self._folder, identity)
         with atomic.replacing(path) as beside, open(beside, "wb") as file:
             np.savez_compressed(file, snrs_db=scored.snrs_db, **scored.scores._asdict())
 
 
 def load_scores(folder: str | os.PathLike, identity: str, test_set: TestSet) -> Scored:
-    """Frame scores that an :class:`Examiner` saved."""
-    path = pathlib.Path(folder) / SCORES / f"{identity}.npz"
+    """Frame scores that a :class:`FrameExaminer` saved."""
+    path = scores_of(pathlib.Path(folder), identity)
     with np.load(path, allow_pickle=False) as stored:
         fields = {name: stored[name] for name in FrameScores._fields}
         snrs_db = tuple(float(snr) for snr in stored["snrs_db"])
     return Scored(test_set, snrs_db, FrameScores(**fields))
-
-
-def stored_form(deployed: Deployed) -> Stored:
-    """How one configuration is packed; float32 where nothing says otherwise."""
-    return Stored(_flat(deployed.params), deployed.keep, deployed.grids, deployed.half)
-
-
-def mean_bits(stored: Stored) -> float:
-    """Bits of a kernel's or a table's weight, mean over all of them; 32 where there is no grid."""
-    grids, sizes, bits = stored.grids or {}, [], []
-    for path, weights in stored.params.items():
-        if np.ndim(weights) >= 2:
-            sizes.append(np.size(weights))
-            bits.append(float(grids[path].bits) if path in grids else 32.0)
-    return float(np.average(bits, weights=sizes))
-
-
-def _flat(params: Any) -> dict[str, np.ndarray]:
-    return {path: np.asarray(leaf) for path, leaf in compress.flatten(params).items()}

@@ -9,16 +9,17 @@ from wfm_jax import compress
 from wfm_jax.sweep.compression import (
     BLOCKS,
     DISTRIBUTIONS,
-    PRUNABLE,
-    SCORES,
     TWO_OF_FOUR,
     UNITS,
     Choices,
     Compression,
     Settings,
     in_force,
+    on,
+    score_of,
     switch,
 )
+from wfm_jax.sweep.own import name_of
 
 
 def prune(
@@ -41,15 +42,23 @@ def prune(
     scored = jax.tree.map(
         lambda latent, now: jnp.where(settings.score_latent, latent, now), params, current
     )
-    kernels = compress.select(scored, PRUNABLE)
+    leaves = compress.flatten(scored)
+    kernels = {path: leaves[path] for path in choices.kernels}
     keys = jax.random.split(jax.random.fold_in(state.prune.key, 1), len(kernels))
 
-    def scores(name: str) -> Any:
+    def scores(score: str | compress.Score) -> Any:
+        def of_one(path: str, w: jax.Array, key: jax.Array) -> jax.Array:
+            found = score_of(score)(w, (stats or {}).get(path), key)
+            if jnp.shape(found) != w.shape:
+                raise ValueError(
+                    f"score {name_of(score)} must give an array of the shape of {path}, "
+                    f"{w.shape}, got {jnp.shape(found)}"
+                )
+            return found.astype(jnp.float32)
+
         def by_path() -> dict[str, jax.Array]:
-            return {
-                path: SCORES[name](w, (stats or {}).get(path), key).astype(jnp.float32)
-                for key, (path, w) in zip(keys, kernels.items(), strict=True)
-            }
+            pairs = zip(keys, kernels.items(), strict=True)
+            return {path: of_one(path, w, key) for key, (path, w) in pairs}
 
         return by_path
 
@@ -78,7 +87,7 @@ def _masks(
                 distribution=DISTRIBUTIONS[distribution],
                 structure=compress.Blocks(4, 4) if structure == BLOCKS else compress.Unstructured(),
             )
-        return compress.matching(PRUNABLE, method).update(scored, state)[1]
+        return on(choices.kernels, method).update(scored, state)[1]
 
     def of_units() -> compress.PruneState:
         kinds = UNITS[structure]

@@ -8,13 +8,13 @@ import jax.numpy as jnp
 
 from wfm_jax import compress
 from wfm_jax.sweep.compression import (
-    PRUNABLE,
     SCALES,
     Choices,
     Compression,
     Grid,
     Settings,
     in_force,
+    on,
     on_grid,
     switch,
 )
@@ -47,9 +47,10 @@ def quantize(
         rules = [lambda r=SCALES[name]: r(w, bits, **grid) for name in choices.scales]
         return compress.round_up_scale(switch(settings.scale, rules))
 
-    def on(index: int, grid: Grid) -> Callable[[], tuple[Any, tuple[Any, ...]]]:
+    def branch_of(index: int, grid: Grid) -> Callable[[], tuple[Any, tuple[Any, ...]]]:
         def by_calibration() -> tuple[Any, Any]:
             method = on_grid(grid, _bits(settings, choices.kernels), scale)
+            method = on(choices.kernels, method)
             return params, method.update(current, state.grids[index], stats)[1]
 
         def by_gptq() -> tuple[Any, Any]:
@@ -66,13 +67,15 @@ def quantize(
 
         return branch
 
-    params, grids = switch(settings.grid, [on(i, grid) for i, grid in enumerate(choices.grids)])
+    branches = [branch_of(i, grid) for i, grid in enumerate(choices.grids)]
+    params, grids = switch(settings.grid, branches)
     tables = compress.quantize(_bits(settings, choices.tables), scale=_of_tables(choices))
+    vectors = compress.store_vectors(settings.vector_bits)
     return params, state._replace(
         grids=grids,
         grid=jnp.asarray(settings.grid, jnp.int32),
-        tables=compress.matching(choices.tables, tables).update(current, state.tables)[1],
-        vectors=compress.store_vectors(settings.vector_bits).update(current, state.vectors)[1],
+        tables=on(choices.tables, tables).update(current, state.tables)[1],
+        vectors=on(choices.vectors, vectors).update(current, state.vectors)[1],
         halves=compress.HalfState(bits == 16),
     )
 
@@ -81,8 +84,9 @@ def _gptq(params, current, grid, settings, choices, scale, stats) -> tuple[Any, 
     method = compress.gptq_quantize(
         _bits(settings, choices.kernels), scale=scale, bound=grid.bound, group_size=grid.group_size
     )
-    chosen, found = compress.matching(PRUNABLE, method).update(current, None, stats)
-    new = compress.unflatten(params, compress.select(chosen, PRUNABLE))
+    chosen, found = on(choices.kernels, method).update(current, None, stats)
+    chosen = compress.flatten(chosen)
+    new = compress.unflatten(params, {path: chosen[path] for path in choices.kernels})
     return new, compress.QuantizeState(found.scale, found.bits)
 
 

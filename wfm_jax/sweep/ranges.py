@@ -20,6 +20,8 @@ from wfm_jax.model import (
     quantizing_dynamically,
 )
 from wfm_jax.sweep.group import calibration_batches
+from wfm_jax.train.model_files import Teacher
+from wfm_jax.train.wireless import wireless
 
 BATCHES, BATCH_SIZE = 8, 64
 
@@ -43,7 +45,8 @@ def make_calibrator(config: ModelConfig, apply: Forward) -> Callable[[Any, Array
 
     @functools.cache
     def inputs() -> Inputs:
-        batches = itertools.islice(calibration_batches(config, BATCH_SIZE), BATCHES)
-        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *(b.inputs for b in batches))
+        problem = wireless(Teacher(config, None, ""), batch_size=BATCH_SIZE)
+        found = [inputs for inputs, _ in itertools.islice(calibration_batches(problem), BATCHES)]
+        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *found)
 
     return lambda params, act_bits: program(params, jnp.float32(act_bits), inputs())

@@ -30,8 +30,8 @@ from wfm_jax.results import tensors_file
 from wfm_jax.results.checkpoint import CheckpointError, hash_arrays
 from wfm_jax.results.identity import digest
 from wfm_jax.signal.receivers import ensemble_covariance
-from wfm_jax.sweep import compression
 from wfm_jax.train.model_files import Teacher
+from wfm_jax.train.wireless import PRUNABLE
 
 CURVE_SNRS_DB = (0.0, 5.0, 10.0, 12.5, 15.0, 17.5, 20.0, 22.5, 25.0, 30.0)
 MODEL_SNRS_DB = tuple(sorted({*AMC_SNRS_DB, REFERENCE_SNR_DB}))
@@ -89,13 +89,9 @@ def references(
     return measured
 
 
-def null_of(params: Any) -> Any:
-    """The model with every prunable weight zero."""
-    zeros = {
-        path: jnp.zeros_like(leaf)
-        for path, leaf in compress.flatten(params).items()
-        if compress.matches(path, compression.PRUNABLE)
-    }
+def null_of(params: Any, prunable: compress.Pattern = PRUNABLE) -> Any:
+    """The model with every prunable weight zero; by default those of the wireless model."""
+    zeros = jax.tree.map(jnp.zeros_like, compress.select(params, prunable))
     return compress.unflatten(params, zeros)
 
 

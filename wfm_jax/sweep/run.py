@@ -1,4 +1,4 @@
-"""What everything in a running sweep knows: its teacher, its folder, and whom to tell."""
+"""What everything in a running sweep knows: its problem, its folder, and whom to tell."""
 
 import contextlib
 import dataclasses
@@ -15,10 +15,10 @@ from wfm_jax.results.status import Board, Part
 from wfm_jax.sweep import processes
 from wfm_jax.sweep.configuration import Configuration
 from wfm_jax.sweep.devices import Devices
-from wfm_jax.sweep.measure import Examiner
+from wfm_jax.sweep.examiner import Examiner
 from wfm_jax.sweep.settings import SweepSettings
 from wfm_jax.train.interrupt import Stopped, StopRequest
-from wfm_jax.train.model_files import Teacher
+from wfm_jax.train.problem import Problem
 
 ROWS, COHORT = "results.jsonl", "cohort"
 COMPILE, TRAIN, FINISH = "compile", status.TRAIN, status.FINISH
@@ -29,7 +29,7 @@ class Run:
     """A running sweep.
 
     Attributes:
-        teacher: the model to compress.
+        problem: what is compressed.
         teacher_params: its parameters on every device.
         settings: how to run.
         examiner: measures finished configurations.
@@ -44,7 +44,7 @@ class Run:
         at: which of the board's parts is at work.
     """
 
-    teacher: Teacher
+    problem: Problem
     teacher_params: Any
     settings: SweepSettings
     examiner: Examiner

@@ -14,7 +14,8 @@ class SweepSettings:
     """How a sweep runs.
 
     Attributes:
-        batch_size: frames a step, shared by all configurations of a seed.
+        batch_size: frames a step of the wireless model, shared by all configurations of a seed; a
+            problem of one's own draws as many examples as it does.
         chunk_steps: steps between two looks from the host, compiled into the program.
         max_width: configurations that train together at most.
         strategy: of the config axis: ``map`` (one configuration after the other), ``vmap`` (all of
@@ -22,7 +23,7 @@ class SweepSettings:
             time as memory holds.
         autotune: whether ``auto`` may be overruled by what a few timed chunks say.
         n_devices: that configurations are spread over; all there are if None.
-        weights: of the tasks in the loss.
+        weights: of the wireless model's tasks in the loss.
         save_every_s: seconds between checkpoints.
         unlabelled: frames that the teacher alone labels, on top of the batch; None for no such.
         halving: drops configurations on the way that others leave behind; None for none.

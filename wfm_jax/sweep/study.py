@@ -17,7 +17,7 @@ from rich.console import Console
 
 from wfm_jax.evaluate.curves import curve_rows, write_curves
 from wfm_jax.evaluate.frames import TestSet
-from wfm_jax.model import ModelConfig
+from wfm_jax.model import ModelConfig, build
 from wfm_jax.results import atomic, rows
 from wfm_jax.results.manifest import Manifest, open_run
 from wfm_jax.results.plots import pareto_picture
@@ -29,13 +29,15 @@ from wfm_jax.sweep import contrasts, processes
 from wfm_jax.sweep.configuration import Configuration
 from wfm_jax.sweep.engine import ROWS, check_machine, run_sweep
 from wfm_jax.sweep.group import check_fit
-from wfm_jax.sweep.measure import Examiner, load_scores
+from wfm_jax.sweep.measure import FrameExaminer, load_scores
 from wfm_jax.sweep.references import references
 from wfm_jax.sweep.settings import SweepSettings
 from wfm_jax.sweep.yardstick import Line, print_yardstick, yardstick
 from wfm_jax.train.interrupt import StopRequest
 from wfm_jax.train.model_files import Teacher, load_teacher
+from wfm_jax.train.problem import Problem
 from wfm_jax.train.teacher import TeacherSettings, train_teacher
+from wfm_jax.train.wireless import wireless
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "orbax-checkpoint")
 PARQUET, CURVES, CONTRASTS = "results.parquet", "curves.parquet", "contrasts.jsonl"
@@ -110,11 +112,11 @@ def run_study(
     teacher = teacher_of(study)
     if teacher is None and processes.count() > 1:
         raise ValueError("several processes need a teacher that is trained: --teacher=PATH")
-    check_fit(study.configurations, teacher.config if teacher else study.model)
+    check_fit(study.configurations, problem_of(study, teacher))
     check_machine(study.configurations, study.settings)
     manifest = manifest_of(study, teacher, flags, uncompared)
     with contextlib.ExitStack() as ends:
-        folder = _enter(workdir, manifest, tuple(growable), overwrite, progress, ends)
+        folder = enter(workdir, manifest, tuple(growable), overwrite, progress, ends)
         progress = Both(progress, StatusFile(folder))
         stop = ends.enter_context(StopRequest())
         began = time.monotonic()
@@ -150,7 +152,7 @@ def manifest_of(
     return Manifest({**flags, **hashes}, versions(), devices(), ignored=ignored)
 
 
-def _enter(
+def enter(
     workdir: str | os.PathLike,
     manifest: Manifest,
     growable: tuple[str, ...],
@@ -190,10 +192,10 @@ def _sweep(
     measured = references(teacher, study.test_set, provenance, references_in, progress.say)
     if study.settings.unlabelled is not None:
         provenance["unlabelled_frames"] = study.settings.unlabelled.n_frames
-    examiner = Examiner(teacher, study.test_set, measured, folder, provenance)
+    examiner = FrameExaminer(teacher, study.test_set, measured, folder, provenance)
     compiles = run_sweep(
         study.configurations,
-        teacher,
+        problem_of(study, teacher),
         study.settings,
         examiner,
         folder,
@@ -204,6 +206,18 @@ def _sweep(
         progress.say(f"{name}: training program compiled {count} time{'s' * (count != 1)}")
     progress.say(f"finished after {time.monotonic() - began:.0f} s")
     return rows.read_rows(folder / ROWS)[0]
+
+
+def problem_of(study: Study, teacher: Teacher | None) -> Problem:
+    """What a study compresses; of a teacher that is not trained yet, one as it will start."""
+    settings = study.settings
+    teacher = teacher or Teacher(study.model, build(study.model, jax.random.key(0))[1], "")
+    return wireless(
+        teacher,
+        batch_size=settings.batch_size,
+        weights=settings.weights,
+        unlabelled=settings.unlabelled,
+    )
 
 
 def publish(

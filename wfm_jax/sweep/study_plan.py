@@ -24,12 +24,13 @@ from wfm_jax.sweep.architecture import unstored
 from wfm_jax.sweep.configuration import Configuration, distinct
 from wfm_jax.sweep.devices import Devices
 from wfm_jax.sweep.engine import ROWS, bytes_to_write, check_machine
-from wfm_jax.sweep.group import architecture_of, check_fit, width_of
+from wfm_jax.sweep.group import check_fit, student_of, width_of
 from wfm_jax.sweep.references import CURVE_SNRS_DB, MODEL_SNRS_DB
 from wfm_jax.sweep.run import COMPILE, FINISH, TRAIN
 from wfm_jax.sweep.settings import SweepSettings
-from wfm_jax.sweep.study import Study, manifest_of, teacher_of
+from wfm_jax.sweep.study import Study, manifest_of, problem_of, teacher_of
 from wfm_jax.train.model_files import Teacher
+from wfm_jax.train.problem import Problem
 from wfm_jax.train.teacher import TeacherSettings
 
 GROUP_COMPILES, REFERENCES_COMPILES = 10.0, 15.0
@@ -69,20 +70,24 @@ def plan_study(
 ) -> Plan:
     """What :func:`wfm_jax.sweep.study.run_study` would do with the same arguments.
 
+    Args:
+        study, workdir, flags, growable, uncompared, overwrite: as there.
+
     Raises:
         CheckpointError: the teacher cannot be used; one line.
         ValueError: configurations that do not fit the students or the machine; one line.
     """
     teacher = teacher_of(study)
     config = study.model if teacher is None else teacher.config
-    check_fit(study.configurations, config)
+    problem = problem_of(study, teacher)
+    check_fit(study.configurations, problem)
     check_machine(study.configurations, study.settings)
     manifest = manifest_of(study, teacher, flags, uncompared)
     outlook = foresee(workdir, manifest, growable=growable, overwrite=overwrite)
     known = _known(pathlib.Path(workdir), outlook)
     asked = distinct(list(study.configurations))
     missing = [c for c in asked if c.config_id not in known]
-    groups = list(outlines(asked, known, config, study.settings))
+    groups = list(outlines(asked, known, problem, study.settings))
     folder = folder_fact(outlook, counted(len(known), "row") if known else "")
     points = f"of {counted(len(study.configurations), 'point')} asked for"
     there = f"{len(asked) - len(missing)} have their rows, {len(missing)} are missing"
@@ -106,7 +111,7 @@ def _known(folder: pathlib.Path, outlook: Outlook) -> set[str]:
 
 
 def outlines(
-    asked: Sequence[Configuration], known: set[str], teacher: ModelConfig, settings: SweepSettings
+    asked: Sequence[Configuration], known: set[str], teacher: Problem, settings: SweepSettings
 ) -> Iterable[Outline]:
     """Groups with something to do. Those of rebuilt models are outlined as one of each student, of
     its size before: how many there are, and how large, is known when they are rebuilt."""
@@ -115,16 +120,17 @@ def outlines(
         missing = [c for c in of if c.config_id not in known]
         if not missing:
             continue
-        config = architecture_of(student, teacher)
+        problem = student_of(student, teacher)
         width = width_of(of, settings, devices)
         bare = [unstored(c) for c in of] if rebuilt else of
-        choices = compression.choices_of(bare, config, teacher)
-        students, _ = cohort.blueprint(param_shapes(config), width, choices, devices)
+        choices = compression.choices_of(bare, problem, teacher)
+        students, _ = cohort.blueprint(problem.params, width, choices, devices)
         starts = list(plan.starts(missing, min(width, settings.max_width), settings.halving))
         name = f"{student}, rebuilt first" if rebuilt else student
-        yield Outline(
-            name, missing, width, starts, probe.bytes_of(students), probe.flops_of(config)
-        )
+        inside = problem.inside
+        assert inside is not None  # of the wireless model
+        flops = probe.flops_of(inside.config)
+        yield Outline(name, missing, width, starts, probe.bytes_of(students), flops)
 
 
 def _by_student(asked: Sequence[Configuration]) -> dict[tuple[str, bool], list[Configuration]]:

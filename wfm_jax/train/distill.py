@@ -16,20 +16,11 @@ import numpy as np
 import optax
 
 from wfm_jax.compress import Transform, blend
-from wfm_jax.model import (
-    Batch,
-    Forward,
-    Inputs,
-    ModelConfig,
-    Outputs,
-    activation_points,
-    quantizing_dynamically,
-    sample_batch,
-)
+from wfm_jax.model import quantizing_dynamically
 from wfm_jax.train.hidden import Hidden, Layers, hidden_losses, seeing
 from wfm_jax.train.learned_scales import Learned
-from wfm_jax.train.losses import TaskWeights, distillation_losses, task_losses
 from wfm_jax.train.optimizer import adam, learning_rate_at
+from wfm_jax.train.problem import Problem, n_examples
 from wfm_jax.train.strategy import Strategy, over
 from wfm_jax.train.student import (
     Recipe,
@@ -40,12 +31,7 @@ from wfm_jax.train.student import (
     start_stage,
     trained,
 )
-from wfm_jax.train.unlabelled import (
-    UNLABELLED_STREAM,
-    Unlabelled,
-    labelled_by,
-    sample_unlabelled,
-)
+from wfm_jax.train.unlabelled import UNLABELLED_STREAM
 
 __all__ = [
     "Lesson",
@@ -62,24 +48,24 @@ Answer = TypeVar("Answer")
 
 
 class Lesson(NamedTuple):
-    """Frames, and what the teacher says of them; shared by all configurations.
+    """Examples, and what the teacher says of them; shared by all configurations.
 
     Attributes:
-        batch: the frames.
+        inputs: what a model reads of them.
+        labels: what the losses read of them.
         teacher: the teacher's answers.
         layers: what its matched layers gave; nothing where none are.
     """
 
-    batch: Batch
-    teacher: Outputs
+    inputs: Any
+    labels: Any
+    teacher: Any
     layers: Layers = Layers()
 
 
 def student_step(
-    config: ModelConfig,
-    apply: Forward,
+    problem: Problem,
     transform: Transform,
-    weights: TaskWeights,
     student: Student,
     recipe: Recipe,
     lesson: Lesson,
@@ -92,17 +78,15 @@ def student_step(
     """One optimizer step of one configuration.
 
     Args:
-        config: the student's architecture (static).
-        apply: its forward pass.
+        problem: the student's forward pass and the losses (static).
         transform: the compression in force; its ``apply`` is differentiated straight through.
-        weights: task weights of the loss.
         student: the state.
         recipe: its scalars.
         lesson: shared by all configurations.
         quantize_activations: static; whether ``recipe.act_bits`` are in force.
-        unlabelled: frames that :func:`labelled_by` the teacher, and its answers. They have no task
-            loss: as many as they are among all frames they weigh in the loss, by distillation
-            alone, and nothing where alpha is zero.
+        unlabelled: examples that the teacher labelled, and its answers. They have no task loss: as
+            many as they are among all examples they weigh in the loss, by distillation alone, and
+            nothing where alpha is zero.
         learned: what of the compression state is trained with the weights.
         hidden: which layers are matched; their losses, weighed by ``recipe.hidden_weights``, are
             added to the distillation's.
@@ -113,19 +97,18 @@ def student_step(
             another ``learned`` or ``hidden``.
     """
     check_started(student, learned, hidden)
-    forward = seeing(hidden, apply, "student")
+    forward = seeing(hidden, problem.apply, "student")
     if hidden is not None:
         if recipe.hidden_weights is None:
             raise ValueError("hidden needs hidden_weights in the recipe")
-        if hidden.student != config:
+        if hidden.student != problem.config:
             raise ValueError("hidden is of another student")
-    forward = in_use(config, forward, recipe, quantize_activations=quantize_activations)
+    forward = in_use(problem, forward, recipe, quantize_activations=quantize_activations)
 
-    def distilled(answer: tuple[Outputs, Layers], maps: Any, lesson: Lesson) -> jax.Array:
+    def distilled(answer: tuple[Any, Layers], maps: Any, lesson: Lesson) -> jax.Array:
         outputs, layers = answer
         temperature = jnp.asarray(recipe.temperature)
-        losses = distillation_losses(config, outputs, lesson.teacher, lesson.batch, temperature)
-        loss = weights.total(losses)
+        loss = problem.distillation_loss(outputs, lesson.teacher, lesson.labels, temperature)
         if hidden is None or recipe.hidden_weights is None:
             return loss
         within = hidden_losses(hidden, maps, layers, lesson.layers)
@@ -139,15 +122,15 @@ def student_step(
         params, values, maps = moved
         seen = transform.apply(params, compression(student, values))
         alpha = jnp.asarray(recipe.alpha)
-        inputs = [lesson.batch.inputs]
-        inputs += [] if unlabelled is None else [unlabelled.batch.inputs]
+        inputs = [lesson.inputs]
+        inputs += [] if unlabelled is None else [unlabelled.inputs]
         answer, *of_rest = answers(forward, seen, inputs)
-        task = weights.total(task_losses(config, answer[0], lesson.batch))
+        task = problem.task_loss(answer[0], lesson.labels)
         loss = blend(alpha, distilled(answer, maps, lesson), task)
         if unlabelled is None:
             return loss
-        n_frames, n_rest = lesson.batch.n0.shape[0], unlabelled.batch.n0.shape[0]
-        share = jnp.where(alpha > 0.0, n_rest / (n_frames + n_rest), 0.0)
+        n, n_rest = n_examples(lesson.inputs), n_examples(unlabelled.inputs)
+        share = jnp.where(alpha > 0.0, n_rest / (n + n_rest), 0.0)
         return blend(share, distilled(of_rest[0], maps, unlabelled), loss)
 
     def advance(student: Student) -> Student:
@@ -175,7 +158,7 @@ def student_step(
 
 
 def in_use(
-    config: ModelConfig,
+    problem: Problem,
     forward: Callable[..., Answer],
     recipe: Recipe,
     *,
@@ -190,24 +173,27 @@ def in_use(
         quantize_activations: whether any configuration of the program asks for it; static.
 
     Raises:
-        ValueError: activations to quantize without ``recipe.act_bits``.
+        ValueError: activations to quantize without ``recipe.act_bits``, or of a model whose points
+            are not known.
     """
     if not quantize_activations:
         return forward
     if recipe.act_bits is None:
         raise ValueError("quantize_activations needs act_bits in the recipe")
-    at = quantizing_dynamically(activation_points(config), recipe.act_bits)
+    if problem.inside is None:
+        raise ValueError("quantize_activations needs a problem that knows its model's inside")
+    at = quantizing_dynamically(problem.inside.points, recipe.act_bits)
     return functools.partial(forward, at=at)
 
 
 def answers(
-    apply: Callable[[Any, Inputs], Answer], params: Any, inputs: Sequence[Inputs]
+    apply: Callable[[Any, Any], Answer], params: Any, inputs: Sequence[Any]
 ) -> list[Answer]:
     """What is answered to each of several inputs, in one forward pass."""
     if len(inputs) == 1:
         return [apply(params, inputs[0])]
     answer = apply(params, jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *inputs))
-    ends = np.cumsum([0] + [each.modulation.shape[0] for each in inputs])
+    ends = np.cumsum([0] + [n_examples(each) for each in inputs])
     return [
         jax.tree.map(lambda x, part=slice(*reach): x[part], answer)
         for reach in itertools.pairwise(ends)
@@ -217,22 +203,17 @@ def answers(
 class Trainer(NamedTuple):
     """What a training program is made of, all static but the teacher's parameters.
 
-    ``teacher_apply`` may be of another size than the student's. ``batch_size`` counts labelled
-    frames; ``unlabelled`` ones come on top, so that the others are the same with and without them.
+    ``problem`` is the students'; ``teacher_apply`` may be of another size than theirs.
     ``quantize_activations`` puts the recipes' ``act_bits`` in force, in the students.
     ``learned`` is trained with their weights, ``hidden`` layers are matched with the recipes'
     ``hidden_weights``; students are started for both (:func:`new_student`, :func:`start_stage`).
     """
 
-    config: ModelConfig
-    apply: Forward
+    problem: Problem
     transform: Transform
-    teacher_apply: Callable[..., Outputs]
-    weights: TaskWeights = TaskWeights()
-    batch_size: int = 64
+    teacher_apply: Callable[..., Any]
     strategy: Strategy = "map"
     quantize_activations: bool = False
-    unlabelled: Unlabelled | None = None
     learned: Learned | None = None
     hidden: Hidden | None = None
 
@@ -253,7 +234,7 @@ class Trainer(NamedTuple):
             recipes: stacked likewise.
             teacher_params: the teacher's parameters.
             key: typed key of the data stream; step t draws its batch from ``fold_in(key, t)``, and
-                frames without labels from a fold of that.
+                examples without labels from a fold of that.
             first_step: int32, t of the first step.
             n_steps: static length of the chunk.
         """
@@ -263,10 +244,8 @@ class Trainer(NamedTuple):
 
             def one(pair: tuple[Student, Recipe]) -> Student:
                 return student_step(
-                    self.config,
-                    self.apply,
+                    self.problem,
                     self.transform,
-                    self.weights,
                     *pair,
                     lesson,
                     quantize_activations=self.quantize_activations,
@@ -281,14 +260,13 @@ class Trainer(NamedTuple):
         return jax.lax.scan(step, students, steps)[0]
 
     def _lessons(self, teacher_params: Any, key: jax.Array) -> tuple[Lesson, Lesson | None]:
-        """A step's batch with the teacher's answers, and the same of frames without labels."""
-        config = self.config
+        """A step's batch with the teacher's answers, and the same of examples without labels."""
+        problem, untold = self.problem, self.problem.untold
         see = seeing(self.hidden, self.teacher_apply, "teacher")
-        batch = sample_batch(config, key=key, batch_size=self.batch_size)
-        if self.unlabelled is None:
-            return Lesson(batch, *see(teacher_params, batch.inputs)), None
-        links, n_frames = self.unlabelled
-        key = jax.random.fold_in(key, UNLABELLED_STREAM)
-        rest = sample_unlabelled(config, links, key=key, batch_size=n_frames)
-        own, of_rest = answers(see, teacher_params, [batch.inputs, rest.inputs])
-        return Lesson(batch, *own), Lesson(labelled_by(config, rest, of_rest[0]), *of_rest)
+        inputs, labels = problem.batch(key)
+        if untold is None:
+            return Lesson(inputs, labels, *see(teacher_params, inputs)), None
+        more, secret = untold.draw(jax.random.fold_in(key, UNLABELLED_STREAM))
+        own, of_more = answers(see, teacher_params, [inputs, more])
+        lesson = Lesson(inputs, labels, *own)
+        return lesson, Lesson(more, untold.label(secret, of_more[0]), *of_more)
