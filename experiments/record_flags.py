@@ -19,11 +19,11 @@ _SCENARIO = flags.DEFINE_enum(
     "frame_scenario", None, list(SCENARIOS), "Where links come from; default the model's scenario."
 )
 _SNRS = flags.DEFINE_list(
-    "frame_snr_db", None, "Lowest and highest nominal SNR; default those of the model's link."
+    "frame_snr_db", None, "Lowest and highest nominal SNR in dB; default those of the model's link."
 )
 _DATATYPE = flags.DEFINE_enum("frame_datatype", "cf32_le", list(DATATYPES), "Of the samples.")
 _RATE = flags.DEFINE_float(
-    "frame_rate_hz", None, "Sample rate of the recording; default the link's.", lower_bound=1.0
+    "frame_rate_hz", None, "Sample rate in Hz; default the link's.", lower_bound=1.0
 )
 
 

@@ -22,7 +22,7 @@ _HOP = flags.DEFINE_integer(
     lower_bound=1,
 )  # fmt: skip
 _GATE = flags.DEFINE_float(
-    "recording_gate_db", None, "Segments this much weaker than the loudest are left out.",
+    "recording_gate_db", None, "Segments more dB below the loudest than this are left out.",
     lower_bound=0.0,
 )  # fmt: skip
 _MOST = flags.DEFINE_integer(

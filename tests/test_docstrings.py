@@ -21,9 +21,10 @@ SOURCES = re.compile(r"arXiv|IEEE|T[RS] 3\d\.|\b(19|20)\d\d\b|[Ss]ection \d|ggml
 
 MECHANICS = {
     "compress": ["awq_transform", "blocks", "checks", "entering", "gather", "gptq_transform",
-                 "half", "masks", "observe", "paths", "quantize", "transform"],
-    "signal": ["blocks", "channel", "checks", "constellations", "csi_csv", "link", "mixed_qam",
-               "noise", "ofdm", "offsets", "propagation", "replay", "scenarios", "unseen"],
+                 "half", "masks", "observe", "paths", "quantize", "transform", "vectors"],
+    "signal": ["blocks", "channel", "checks", "constellations", "csi_csv", "frame_sync", "link",
+               "link_fields", "mixed_qam", "noise", "ofdm", "offsets", "propagation", "replay",
+               "scenarios", "segments", "unseen", "waterfall"],
 }  # fmt: skip
 """Files that hold no published method; all others of these rooms name where theirs comes from."""
 

@@ -80,7 +80,7 @@ def store_vectors(bits: ArrayLike) -> Transform:
 
 
 def vectors(params: Params) -> dict[str, jax.Array]:
-    """Returns by path name what this is about: floating-point leaves of fewer than two axes."""
+    """Returns by path name what this is about: floating-point leaves of shape ``[n]`` or ``[]``."""
     return {
         path: leaf
         for path, leaf in flatten(params).items()

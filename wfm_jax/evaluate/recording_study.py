@@ -143,7 +143,15 @@ def segment_rows(
     answers: Answers,
     labels: Labels | None,
 ) -> list[Row]:
-    """Rows of ``results.recording_rows.SEGMENT_COLUMNS`` without the hashes."""
+    """Rows of ``results.recording_rows.SEGMENT_COLUMNS`` without the hashes.
+
+    Args:
+        config: the model.
+        views: that it was given, joined by ``+``.
+        segments: of the recording.
+        answers: to each of them.
+        labels: the truth of each, where it is known.
+    """
     points = 2 ** np.asarray(config.link.bits_per_symbol)
     decided = np.argmax(answers.modulation, axis=1)
     power = mean_power(segments.iq)

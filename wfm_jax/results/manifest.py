@@ -149,7 +149,11 @@ def foresee(
     growable: Sequence[str] = ("pipelines",),
     overwrite: bool = False,
 ) -> Outlook:
-    """What :func:`open_run` would do with the same arguments; writes nothing and holds nothing."""
+    """What :func:`open_run` would do; writes nothing, holds nothing, and raises nothing.
+
+    Args:
+        workdir, manifest, growable, overwrite: as there.
+    """
     path = pathlib.Path(os.path.abspath(workdir))
     try:
         _check_place(path)

@@ -32,7 +32,14 @@ class Standing(NamedTuple):
 def arm_curves(
     points: Sequence[Point], student: str, recovery: bool, structure: str
 ) -> list[Curves]:
-    """Every arm of a student that prunes and quantizes, with the seeds that it has complete."""
+    """Every arm of a student that prunes and quantizes, with the seeds that it has complete.
+
+    Args:
+        points: of the study.
+        student: ``same`` or ``smaller``.
+        recovery: whether the arm ends in recovery steps.
+        structure: what its ``P`` removes together.
+    """
     by_label: dict[Label, list[Point]] = {}
     for point in points:
         block, both = point.block, {"P", "Q"} <= {*point.label.pipeline.split("-")}

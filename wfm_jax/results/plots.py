@@ -45,6 +45,7 @@ class Panel(NamedTuple):
 
     @property
     def larger_is_better(self) -> bool:
+        """Whether scores rise towards the ideal."""
         return self.worst < self.ideal
 
     def stretch(self, score: np.ndarray) -> np.ndarray:

@@ -124,7 +124,11 @@ def link_of(recording: Recording) -> LinkConfig | None:
 
 
 def full_scale_of(recording: Recording) -> float:
-    """What 1.0 in the data is in the frames' units; 1 where nothing is said."""
+    """What 1.0 in the data is in the frames' units; 1 where nothing is said.
+
+    Raises:
+        ValueError: ``wfm:full_scale`` is not a positive number.
+    """
     value = recording.fields.get("wfm:full_scale", 1.0)
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0.0:
         raise ValueError(f"{recording.path}: wfm:full_scale must be positive, got {value!r}")

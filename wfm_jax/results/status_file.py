@@ -28,6 +28,7 @@ class StatusFile(Follower):
         self._written = -_EVERY_S
 
     def changed(self) -> None:
+        """Writes what there is now, unless it was written a moment ago."""
         if time.monotonic() - self._written >= _EVERY_S:
             self._write()
 

@@ -35,7 +35,12 @@ def segment_starts(
 
 
 def cut(samples: np.ndarray, starts: np.ndarray, segment_samples: int) -> np.ndarray:
-    """The segments, [n_segments, segment_samples], of samples [n].
+    """The segments, ``[n_segments, segment_samples]``.
+
+    Args:
+        samples: ``[n]``.
+        starts: index of the first sample of each, int ``[n_segments]``.
+        segment_samples: their length.
 
     Raises:
         ValueError: a segment that reaches beyond the samples.

@@ -167,10 +167,14 @@ class Sized(Protocol):
     """A group, or the outline of one."""
 
     @property
-    def width(self) -> int: ...
+    def width(self) -> int:
+        """Of its cohorts."""
+        ...
 
     @property
-    def cohort_bytes(self) -> int: ...
+    def cohort_bytes(self) -> int:
+        """What the students of one take."""
+        ...
 
 
 def bytes_to_write(groups: Sequence[Sized], n_rows: int) -> float:

@@ -86,7 +86,14 @@ class ExampleExaminer:
     def examine(
         self, problem: Problem, configuration: Configuration, deployed: Deployed, wall_s: float
     ) -> Row:
-        """The row of a finished configuration; its file and scores are then on disk."""
+        """The row of a finished configuration; its file and scores are then on disk.
+
+        Args:
+            problem: the students'.
+            configuration: what was asked.
+            deployed: what came out, of this configuration alone.
+            wall_s: its share of the wall time.
+        """
         row = finished_row(configuration, deployed, wall_s) | self._shared
         if row["status"] == "diverged":
             return row

@@ -145,8 +145,11 @@ def teacher_of(study: Study) -> Teacher | None:
 def manifest_of(
     study: Study, teacher: Teacher | None, flags: Mapping[str, Any], uncompared: Sequence[str]
 ) -> Manifest:
-    """What decides the run of a study, a teacher's hash where there is one; arguments as of
-    :func:`run_study`."""
+    """What decides the run of a study, a teacher's hash where there is one.
+
+    Args:
+        study, teacher, flags, uncompared: as of :func:`run_study`; no teacher before it is trained.
+    """
     hashes = {} if teacher is None else {"teacher_hash": teacher.hash}
     ignored = (*Manifest.IGNORED, *uncompared)
     return Manifest({**flags, **hashes}, versions(), devices(), ignored=ignored)
@@ -160,7 +163,13 @@ def enter(
     progress: Progress,
     ends: contextlib.ExitStack,
 ) -> pathlib.Path:
-    """The run folder, held by the first process; the others work in one that vanishes."""
+    """The run folder, held by the first process; the others work in one that vanishes.
+
+    Args:
+        workdir, manifest, growable, overwrite: as of :func:`wfm_jax.results.manifest.open_run`.
+        progress: told where the run went that was there.
+        ends: lets go of the folder.
+    """
     opened = []
 
     def enter() -> None:
