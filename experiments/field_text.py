@@ -4,7 +4,8 @@ from typing import Any
 
 from experiments.allocation_flag import allocation
 from wfm_jax.sweep import pipeline
-from wfm_jax.sweep.configuration import CHOICES, Configuration
+from wfm_jax.sweep.allowed import CHOICES
+from wfm_jax.sweep.configuration import Configuration
 
 
 def field_value(field: str, text: str) -> Any:

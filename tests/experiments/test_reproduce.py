@@ -14,7 +14,8 @@ from experiments import axis_flags, reproduce, sweep, sweep_flags, teacher_flags
 from tests import made_runs
 from wfm_jax.results.rows import complete_row
 from wfm_jax.sweep import pipeline
-from wfm_jax.sweep.configuration import BITS, CHOICES, Configuration, distinct
+from wfm_jax.sweep.allowed import BITS, CHOICES
+from wfm_jax.sweep.configuration import Configuration, distinct
 
 MORE = ("P-KD-P-KD", "P-S-KD", "L-Q", "KD-KD")
 STORED = pathlib.Path(__file__).parents[2] / "experiments" / "results"

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import json
-import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -11,36 +10,11 @@ import numpy as np
 
 from wfm_jax import compress
 from wfm_jax.results.rows import config_id
-from wfm_jax.sweep import compression
+from wfm_jax.sweep import allowed, compression
 from wfm_jax.sweep import pipeline as pipelines
-from wfm_jax.sweep.own import Format, by_name, check_own, name_of
+from wfm_jax.sweep.own import Format, by_name, name_of
 from wfm_jax.train.hidden import HiddenWeights
 
-BITS = (2, 3, 4, 5, 6, 7, 8, 16, 32)
-CHOICES = {
-    "student": ("same", "smaller"),
-    "init": ("teacher", "scratch"),
-    "score_on": ("current", "latent"),
-    "train_from": ("snapped", "latent"),
-    "quant_format": compression.QUANT_FORMATS,
-    "bound": compression.BOUNDS,
-    "scale": (*compression.SCALES, compression.LEARNED),
-    "rounding": compression.ROUNDINGS,
-    "distribution": tuple(compression.DISTRIBUTIONS),
-    "structure": compression.STRUCTURES,
-    "schedule": compression.SCHEDULES,
-    "score": tuple(compression.SCORES),
-}
-
-OWN = ("score", "quant_format")
-"""Fields that take what is not ours: a function, a :class:`wfm_jax.sweep.own.Format`."""
-
-_WHOLE = ("steps", "recovery_steps", "seed")
-_WEIGHT_OF = {
-    "features": "feature_weight",
-    "relations": "relation_weight",
-    "attention": "attention_weight",
-}
 _OF_GRID = ("quant_format", "bound", "group_size", "scale", "rounding")
 
 
@@ -121,96 +95,10 @@ class Configuration:
     attention_weight: float = 0.0
 
     def __post_init__(self):
-        pipelines.parse(self.pipeline)
-        for name in _WHOLE:
-            value = getattr(self, name)
-            if not (isinstance(value, int | np.integer) and 0 <= value < 2**31):
-                raise ValueError(
-                    f"{name} must be a whole number from 0 to {2**31 - 1}, got {value}"
-                )
-        if not 0.0 <= self.sparsity < 1.0:
-            raise ValueError(f"sparsity must be in [0, 1), got {self.sparsity}")
-        if self.weight_bits not in BITS:
-            raise ValueError(f"weight_bits must be 2 to 8, 16 or 32, got {self.weight_bits}")
-        if self.act_bits not in BITS:
-            raise ValueError(f"act_bits must be 2 to 8, 16 or 32, got {self.act_bits}")
-        if self.table_bits not in BITS[:7]:
-            raise ValueError(f"table_bits must be 2 to 8, got {self.table_bits}")
-        if self.vector_bits not in BITS[:8]:
-            raise ValueError(f"vector_bits must be 2 to 8, or 16, got {self.vector_bits}")
-        if not (self.temperature > 0.0 and math.isfinite(self.temperature)):
-            raise ValueError(f"temperature must be positive, got {self.temperature}")
-        if not 0.0 <= self.alpha <= 1.0:
-            raise ValueError(f"alpha must be in [0, 1], got {self.alpha}")
-        if not (self.learning_rate > 0.0 and math.isfinite(self.learning_rate)):
-            raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
-        if not 0 <= self.recovery_steps <= self.steps:
-            raise ValueError(
-                f"recovery_steps must be in 0...steps={self.steps}, got {self.recovery_steps}"
-            )
-        for name, allowed in CHOICES.items():
-            if name in OWN:
-                check_own(name, getattr(self, name), allowed)
-            elif getattr(self, name) not in allowed:
-                raise ValueError(
-                    f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}"
-                )
-        if not 0.0 < self.rank_share <= 1.0:
-            raise ValueError(f"rank_share must be in (0, 1], got {self.rank_share}")
-        if self.group_size is not None and self.group_size < 2:
-            raise ValueError(f"group_size must be at least 2, or none, got {self.group_size}")
-        for part, weight in self.hidden_weights._asdict().items():
-            if not (weight >= 0.0 and math.isfinite(weight)):
-                raise ValueError(f"{_WEIGHT_OF[part]} must be at least 0, got {weight}")
-        if wrong := [f"{path}: {bits}" for path, bits in self.allocation if bits not in BITS[:7]]:
-            raise ValueError(f"allocation must give 2 to 8 bits, got {', '.join(wrong)}")
-        if self.structure in compression.UNITS and self.distribution not in ("global", "uniform"):
-            raise ValueError(
-                f"distribution must be global or uniform for {self.structure}, "
-                f"got {self.distribution!r}"
-            )
-        if "S" in pipelines.parse(self.pipeline) and self.structure not in compression.UNITS:
-            raise ValueError(
-                f"structure must be {', '.join(compression.UNITS)} in a pipeline with S, "
-                f"got {self.structure!r}"
-            )
-        of_fours = (compression.TWO_OF_FOUR, compression.BLOCKS)
-        if "L" in self.rebuilding and self.structure in of_fours:
-            raise ValueError(
-                f"structure must not be {self.structure} behind L: ranks are not multiples of 4"
-            )
-        if "Q" in pipelines.parse(self.pipeline):
-            self._check_grid()
-
-    def _check_grid(self) -> None:
-        """Raises ValueError where settings of Q do not go together."""
-        integers, called = self.quant_format == "integer", name_of(self.quant_format)
-        for name, usual in (("rounding", "nearest"), ("scale", "auto"), ("bound", "restricted")):
-            if not integers and getattr(self, name) != usual:
-                raise ValueError(
-                    f"{name} must be {usual} for quant_format {called}, got {getattr(self, name)!r}"
-                )
-        if self.scale == compression.LEARNED and self.rounding != "nearest":
-            raise ValueError(f"rounding must be nearest for learned scales, got {self.rounding!r}")
-        if self._own_bits is not None:
-            for name, value, only in (
-                ("weight_bits", self.weight_bits, self._own_bits),
-                ("group_size", self.group_size, None),
-                ("allocation", self.allocation, ()),
-            ):
-                if value != only:
-                    raise ValueError(
-                        f"{name} must be {only or 'none'} for quant_format {called}, "
-                        f"which has {self._own_bits} bits and blocks of its own, got {value}"
-                    )
-        if self.shrinks_last and (self.group_size or self._own_bits is not None):
-            raise ValueError(
-                "group_size must be none and quant_format integer or affine in a pipeline that "
-                f"ends in S, got {self.group_size} and {called}: blocks would be cut"
-            )
+        allowed.check(self)
 
     @property
-    def _own_bits(self) -> int | None:
+    def own_bits(self) -> int | None:
         """Of a format that has bits and blocks of its own."""
         if isinstance(self.quant_format, Format):
             return self.quant_format.bits
@@ -234,7 +122,7 @@ class Configuration:
     @property
     def grid(self) -> compression.Grid:
         """The kind of grid of the kernels."""
-        if self._own_bits is not None:
+        if self.own_bits is not None:
             return compression.Grid(self.quant_format)
         if self.quant_format == "affine":
             return compression.Grid("affine", group_size=self.group_size)
@@ -334,7 +222,7 @@ class Configuration:
         if self.rounding == "gptq":  # has no latent weights
             unused |= {"train_from"}
         if "KD" not in stages:
-            unused |= {"temperature", "alpha", *_WEIGHT_OF.values()}
+            unused |= {"temperature", "alpha", *allowed.WEIGHT_OF.values()}
         if not trains:
             unused |= {"learning_rate", "train_from", "steps"}
         if not trains and "P" not in stages and self.init == "teacher":
@@ -355,7 +243,7 @@ class Configuration:
         """The settings as they were asked, as a row holds them; one's own by their names."""
         allocation = json.dumps(dict(sorted(self.allocation))) if self.allocation else None
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        own = {name: name_of(fields[name]) for name in OWN}
+        own = {name: name_of(fields[name]) for name in allowed.OWN}
         return {**fields, **own, "allocation": allocation}
 
     @property
@@ -382,8 +270,8 @@ def from_columns(
     """
     allocation = json.loads(columns["allocation"] or "{}")
     fields = {**columns, "allocation": tuple(allocation.items())}
-    for name in OWN:
-        if fields[name] not in CHOICES[name]:
+    for name in allowed.OWN:
+        if fields[name] not in allowed.CHOICES[name]:
             known = by_name(getattr(c, name) for c in beside)
             fields[name] = known.get(fields[name], fields[name])
     return Configuration(**fields)

@@ -95,8 +95,8 @@ class Problem(NamedTuple):
             where an examiner of its own measures.
         prunable: the kernels: which leaves of two axes or more are pruned and quantized; see
             :func:`wfm_jax.compress.matches`. A kernel of more axes is the matrix
-            ``[all other axes, last axis]``. Other leaves of two axes or more are quantized, to 8
-            bits at least; vectors are stored in float16.
+            ``[all other axes, last axis]``. Other leaves of two axes or more are quantized, to
+            ``table_bits`` at least; vectors are stored in ``vector_bits``.
         fresh: ``fresh(key) -> params``, new initial parameters, for ``init=scratch``.
         smaller: gives the problem of a smaller model, for ``student=smaller``: the same data, with
             its own ``apply``, start and score.
