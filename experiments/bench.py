@@ -24,7 +24,7 @@ import sys
 from absl import flags
 from rich.console import Console
 
-from experiments import bench_flags, compile_cache, launch, teacher_flags
+from experiments import bench_flags, compile_cache, cpu_devices, launch, teacher_flags
 from experiments.benchmarks import (
     engine_suite,
     engine_tables,
@@ -42,7 +42,7 @@ from wfm_jax.results import atomic
 from wfm_jax.results.plan import Plan
 from wfm_jax.results.progress import Bar
 
-for _module in (launch, bench_flags, teacher_flags):
+for _module in (launch, bench_flags, teacher_flags, cpu_devices):
     flags.adopt_module_key_flags(_module)
 
 RUNS = {
@@ -55,6 +55,8 @@ RUNS = {
 
 
 def main() -> None:
+    if bench_flags.SUITE.value == "engine":
+        cpu_devices.use()
     (run, tables), path = RUNS[bench_flags.SUITE.value], _path()
     settings, progress = bench_flags.settings(), Bar()
     try:

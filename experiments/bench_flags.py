@@ -71,7 +71,7 @@ _CONFIGURATIONS = flags.DEFINE_list(
 _STRATEGIES = flags.DEFINE_list(
     "engine_strategies",
     ["map", "vmap", "16"],
-    "engine: map, vmap, or how many are vmapped at a time, 1 to 1024.",
+    "engine: map, vmap, spread (map on every device), or how many are vmapped at a time, 1-1024.",
 )
 _COMPUTES = flags.DEFINE_list(
     "engine_compute", ["float32"], "engine: products in float32, bfloat16."
@@ -147,7 +147,7 @@ def engine_sweep() -> engine_suite.Settings:
         teacher=None if _ENGINE_TEACHER.value == "same" else preset(_ENGINE_TEACHER.value),
         widths=tuple(map(_whole("engine_configurations", 4096), _CONFIGURATIONS.value)),
         strategies=tuple(
-            name if name in (engine.MAP, engine.VMAP) else str(_whole("engine_strategies")(name))
+            name if name in engine.STRATEGIES else str(_whole("engine_strategies")(name))
             for name in _STRATEGIES.value
         ),
         computes=_of("engine_compute", _COMPUTES.value, ["float32", "bfloat16"]),

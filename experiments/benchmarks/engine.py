@@ -18,6 +18,7 @@ from jax.typing import ArrayLike
 from wfm_jax import compress
 from wfm_jax.evaluate.products import frame_products
 from wfm_jax.model import Forward, ModelConfig, build
+from wfm_jax.sweep.devices import Devices
 from wfm_jax.train.distill import Lesson, Recipe, Student, Trainer, new_student, student_step
 from wfm_jax.train.losses import TaskWeights
 from wfm_jax.train.model_files import Teacher
@@ -25,7 +26,7 @@ from wfm_jax.train.problem import n_examples
 from wfm_jax.train.wireless import PRUNABLE, wireless
 
 WEIGHTS = TaskWeights()
-MAP, VMAP = "map", "vmap"
+STRATEGIES = MAP, VMAP, SPREAD = "map", "vmap", "spread"
 _GOLDEN = 0.5 * (5.0**0.5 - 1.0)
 
 Call = Callable[[], None]
@@ -58,7 +59,8 @@ class Program(NamedTuple):
         n_steps: optimizer steps of each in one call.
         compile_s: seconds from the Python function to the program.
         argument_bytes: students, recipes and teacher.
-        temporary_bytes: what it allocates beside them.
+        temporary_bytes: what it allocates beside them, on each device as those.
+        devices: that it runs on.
     """
 
     compiled: Any
@@ -67,6 +69,7 @@ class Program(NamedTuple):
     compile_s: float
     argument_bytes: int
     temporary_bytes: int
+    devices: Devices
 
     @property
     def bytes(self) -> int:
@@ -139,15 +142,22 @@ def chunk(work: Work, strategy: str, n_steps: int) -> Callable[..., Student]:
 
     Args:
         work: the model.
-        strategy: ``map``, ``vmap``, or how many are vmapped at a time, one such chunk after the
-            other.
+        strategy: ``map``, ``vmap``, ``spread`` (over all devices, ``map`` on each), or how many
+            are vmapped at a time, one such chunk after the other.
         n_steps: optimizer steps.
     """
+    if strategy == SPREAD:
+        return devices_of(strategy).each(chunk(work, MAP, n_steps), 2)
     if strategy in (MAP, VMAP):
         # The type checker does not know that one of the two is meant.
         trainer = work.trainer._replace(strategy=strategy)  # pyright: ignore[reportArgumentType]
         return functools.partial(trainer.chunk, n_steps=n_steps)
     return functools.partial(_in_chunks, work, int(strategy), n_steps)
+
+
+def devices_of(strategy: str) -> Devices:
+    """Where a strategy runs: ``spread`` on all devices, the others on the first."""
+    return Devices.take(None if strategy == SPREAD else 1)
 
 
 def _in_chunks(
@@ -188,18 +198,20 @@ def compile_later(
 ) -> Callable[[], Program]:
     """Traces a chunk of steps here; what is returned compiles it, in any thread."""
     began = time.perf_counter()
-    run = jax.jit(chunk(work, strategy, n_steps), donate_argnums=0)
-    lowered = run.lower(*stack, work.teacher, jax.random.key(1), np.int32(0))
+    run, devices = jax.jit(chunk(work, strategy, n_steps), donate_argnums=0), devices_of(strategy)
+    shared = devices.copied_shapes((work.teacher, jax.random.key(1), np.int32(0)))
+    lowered = run.lower(*devices.spread_shapes(stack), *shared)
     traced_s = time.perf_counter() - began
-    return functools.partial(_compile, lowered, stack[0].step.shape[0], n_steps, traced_s)
+    width = stack[0].step.shape[0]
+    return functools.partial(_compile, lowered, devices, width, n_steps, traced_s)
 
 
-def _compile(lowered: Any, width: int, n_steps: int, traced_s: float) -> Program:
+def _compile(lowered: Any, devices: Devices, width: int, n_steps: int, traced_s: float) -> Program:
     began = time.perf_counter()
     compiled = lowered.compile()
     compile_s, memory = traced_s + time.perf_counter() - began, compiled.memory_analysis()
     sizes = (getattr(memory, f"{part}_size_in_bytes", 0) for part in ("argument", "temp"))
-    return Program(compiled, width, n_steps, compile_s, *sizes)
+    return Program(compiled, width, n_steps, compile_s, *sizes, devices)
 
 
 class Running:
@@ -207,12 +219,12 @@ class Running:
 
     def __init__(self, work: Work, program: Program, stack: tuple[Student, Recipe]):
         self._program, self._done = program, 0
-        self._students, self._recipes = jax.device_put(stack)
-        self._rest = (work.teacher, jax.random.key(1))
+        self._students, self._recipes = program.devices.spread(stack)
+        self._shared = program.devices.copied((work.teacher, jax.random.key(1)))
 
     def __call__(self) -> None:
-        steps = np.int32(self._done)
-        students = self._program.compiled(self._students, self._recipes, *self._rest, steps)
+        steps = self._program.devices.copied(np.int32(self._done))
+        students = self._program.compiled(self._students, self._recipes, *self._shared, steps)
         self._students = jax.block_until_ready(students)
         self._done += self._program.n_steps
 

@@ -40,8 +40,8 @@ class Cell(NamedTuple):
 
     @property
     def at_a_time(self) -> int:
-        """Configurations whose temporaries are there at once."""
-        if self.strategy == engine.MAP:
+        """Configurations whose temporaries are there at once, on a device."""
+        if self.strategy in (engine.MAP, engine.SPREAD):
             return 1
         return self.width if self.strategy == engine.VMAP else int(self.strategy)
 
@@ -67,13 +67,16 @@ class Clock:
 
 def name_of(strategy: str) -> str:
     """In words: a number is that of the configurations that are vmapped at a time."""
+    if strategy == engine.SPREAD:
+        return f"map on {engine.devices_of(strategy).n} devices"
     return f"vmap, {strategy} at a time" if strategy.isdigit() else strategy
 
 
 def plan(
     models: Iterable[str], computes: Iterable[str], strategies: Iterable[str], widths: Sequence[int]
 ) -> list[Cell]:
-    """The cells, narrow ones first; chunks only where there is more than one."""
+    """The cells, narrow ones first; chunks only where there is more than one, and devices that have
+    equal shares."""
     cells = [
         Cell(model, compute, strategy, width)
         for model in models
@@ -82,6 +85,7 @@ def plan(
         for width in sorted(set(widths))
     ]
     kept = [c for c in cells if not c.strategy.isdigit() or c.width > int(c.strategy)]
+    kept = [c for c in kept if c.width % engine.devices_of(c.strategy).n == 0]
     return sorted(kept, key=lambda cell: cell.width)
 
 

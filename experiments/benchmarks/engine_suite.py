@@ -11,11 +11,13 @@ while few configurations train together, the launches, hundreds a step of 2 us o
 :mod:`experiments.benchmarks.engine_bound` for what is counted.
 
 Strategies of the configuration axis: ``map`` one after the other, ``vmap`` all at once, a number:
-so many vmapped at a time. Beside each, round by round: the program of one configuration, called for
-one after the other, each call with frames and a teacher pass of its own; the same on given frames,
-with the teacher asked and with its answers given; and PyTorch, eager and compiled (on a GPU as CUDA
-graphs), one configuration after the other, on given frames likewise. Of the fastest cell of each
-model the profiler says where the time goes (:mod:`experiments.benchmarks.engine_parts`).
+so many vmapped at a time, ``spread``: ``map`` on every device, each with its share of the
+configurations and a teacher pass of its own; the others run on the first device. Beside each, round
+by round: the program of one configuration, called for one after the other, each call with frames
+and a teacher pass of its own; the same on given frames, with the teacher asked and with its answers
+given; and PyTorch, eager and compiled (on a GPU as CUDA graphs), one configuration after the other,
+on given frames likewise. Of the fastest cell of each model the profiler says where the time goes
+(:mod:`experiments.benchmarks.engine_parts`).
 """
 
 import contextlib
@@ -59,7 +61,7 @@ class Settings(NamedTuple):
         teacher: of all of them; None: each has one of its own size.
         folder: where ``engine.json`` (after every cell) and ``engine.png`` go.
         widths: numbers of configurations.
-        strategies: ``map``, ``vmap``, or how many are vmapped at a time.
+        strategies: ``map``, ``vmap``, ``spread``, or how many are vmapped at a time.
         computes: what our encoder's products are computed in: float32, bfloat16.
         batch_size: frames a step.
         rounds: paired measurements; medians are reported.

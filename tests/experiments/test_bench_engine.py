@@ -36,6 +36,9 @@ TINY = dataclasses.replace(
 )
 
 
+ONE = engine.devices_of(engine.MAP)
+
+
 @pytest.fixture(scope="module")
 def work():
     return engine.begin(TINY, batch_size=2)
@@ -63,7 +66,7 @@ def test_strategies_take_the_same_step(work, stack):
     key, first = jax.random.key(1), np.int32(0)
     moved = [
         jax.jit(engine.chunk(work, strategy, 1))(*stack, work.teacher, key, first)
-        for strategy in ("map", "vmap", "3")
+        for strategy in ("map", "vmap", "3", "spread")
     ]
     for other in moved[1:]:
         chex.assert_trees_all_close(moved[0].loss, other.loss, rtol=1e-4)
@@ -207,7 +210,7 @@ def test_calls_have_fewer_steps_where_there_are_many_configurations():
 
 
 def test_memory_is_expected_in_proportion():
-    narrow = engine.Program(None, 2, 1, 0.0, argument_bytes=100, temporary_bytes=1000)
+    narrow = engine.Program(None, 2, 1, 0.0, 100, 1000, ONE)
     expected = {
         strategy: engine_cells._expected_bytes(narrow, Cell("a", "float32", strategy, 8))
         for strategy in ("map", "vmap", "2")
@@ -222,7 +225,7 @@ def test_what_does_not_fit_is_not_compiled(monkeypatch, work, stack, limit, comp
     def later(work, strategy, stack, steps):
         jobs.append(strategy)
         width = stack[0].step.shape[0]
-        return lambda: engine.Program(None, width, steps, 0.0, 100 * width, 1000 * width)
+        return lambda: engine.Program(None, width, steps, 0.0, 100 * width, 1000 * width, ONE)
 
     monkeypatch.setattr(engine, "compile_later", later)
     monkeypatch.setattr(engine_cells, "memory_limit", lambda: limit * 1500)
@@ -255,7 +258,7 @@ class Fake:
 
 def test_rounds_are_paired_and_what_does_not_answer_is_dropped(monkeypatch, work, stack):
     monkeypatch.setattr(timing.seconds, "__defaults__", (0.0,))
-    program = engine.Program(Fake(), 4, 2, 1.5, 10, 20)
+    program = engine.Program(Fake(), 4, 2, 1.5, 10, 20, ONE)
 
     def silent():
         raise engine_peer.PeerError("ended: gone")
@@ -273,7 +276,7 @@ def test_rounds_are_paired_and_what_does_not_answer_is_dropped(monkeypatch, work
 
 def test_out_of_memory_and_divergence_are_rows(work, stack):
     error = jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 1 TiB\nand more")
-    program = engine.Program(Fake(error), 4, 2, 1.5, 10, 20)
+    program = engine.Program(Fake(error), 4, 2, 1.5, 10, 20, ONE)
     row = engine_cells.measure(work, program, stack, {}, 1, Clock(1e6))
     assert row == {"skipped": "did not run: RESOURCE_EXHAUSTED: 1 TiB"}
     still = (stack[0]._replace(diverged_at=np.array([-1, 3, -1, 0])), stack[1])
