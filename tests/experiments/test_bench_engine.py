@@ -60,7 +60,7 @@ def test_configurations_differ_and_do_not_depend_on_how_many_there_are(work, sta
     assert all(len(set(of.tolist())) == 4 for of in recipes[:3])
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 def test_strategies_take_the_same_step(work, stack):
     """One step of all from the same state: rounding apart, and all of them moved."""
     key, first = jax.random.key(1), np.int32(0)
