@@ -6,6 +6,7 @@ import pathlib
 import time
 
 LONGEST = ("sweep", "experiments", "train")
+ONE_DEVICE = "--xla_force_host_platform_device_count"
 _WEEK_S = 7 * 24 * 3600.0
 
 
@@ -22,6 +23,8 @@ def pytest_configure():
             file.unlink(missing_ok=True)
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+    if ONE_DEVICE not in os.environ.get("XLA_FLAGS", ""):  # or the first main of a process decides
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {ONE_DEVICE}=1".strip()
 
 
 def pytest_collection_modifyitems(items):

@@ -13,7 +13,7 @@ from absl.testing import flagsaver
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from experiments import axis_flags, compile_cache, launch, space_flag, sweep
+from experiments import axis_flags, compile_cache, cpu_devices, launch, space_flag, sweep
 from wfm_jax.results.manifest import Manifest
 
 LONGEST_LINE = 400
@@ -115,11 +115,11 @@ def holds(main, command_line):
     assert line.startswith("sweep: ")
 
 
-def can_be_recorded(study, workdir, values, **_):
+def can_be_recorded(study, workdir, flags, **_):
     assert 0 < len(study.configurations) <= space_flag.MOST
-    assert all(math.isfinite(value) for value in values.values() if isinstance(value, float))
-    stored = Manifest.from_json(Manifest(values).to_json())
-    assert stored.hash == Manifest(values).hash
+    assert all(math.isfinite(value) for value in flags.values() if isinstance(value, float))
+    stored = Manifest.from_json(Manifest(flags).to_json())
+    assert stored.hash == Manifest(flags).hash
 
 
 def alone(*_, **__):
@@ -133,6 +133,7 @@ def _nothing_runs(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "argv", ["sweep.py"])
     monkeypatch.setattr(sweep, "run_study", can_be_recorded)
     monkeypatch.setattr(compile_cache, "use", lambda: None)  # it makes a folder
+    monkeypatch.setattr(cpu_devices, "use", lambda **_: None)  # it is for the whole process
     monkeypatch.setattr(jax.distributed, "initialize", alone)
 
 
