@@ -27,7 +27,7 @@ def of_data(w, stats, key):
 
 
 def fit(w):
-    return jnp.max(jnp.abs(w), axis=0, keepdims=True) / 7
+    return compress.round_up_scale(jnp.max(jnp.abs(w), axis=0, keepdims=True) / 7)
 
 
 def snap(w, scale):

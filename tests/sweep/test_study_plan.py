@@ -7,6 +7,7 @@ from wfm_jax.evaluate import frames, probe
 from wfm_jax.results.manifest import Manifest, open_run
 from wfm_jax.results.status import Board, Status
 from wfm_jax.results.status_file import NAME
+from wfm_jax.sweep import study as studies
 from wfm_jax.sweep import study_plan
 from wfm_jax.sweep.configuration import Configuration
 from wfm_jax.sweep.group import Group
@@ -40,6 +41,10 @@ def facts(study, tmp_path, monkeypatch):
     return found
 
 
+def problem_of(study):
+    return studies.problem_of(study, small_sweep.teacher())
+
+
 def played(configurations):
     """Rounds by playing them: everybody trains its next stage, the longest decides."""
     left = [[n for n in c.stage_steps() if n] for c in configurations]
@@ -56,15 +61,15 @@ def test_rounds_are_those_of_a_cohort_that_is_played(asked):
 
 
 def test_a_groups_outline_is_the_groups_own(study):
-    (outline,) = study_plan.outlines(ASKED, set(), study.model, study.settings)
-    group = Group("same", small_sweep.teacher(), ASKED, study.settings)
+    (outline,) = study_plan.outlines(ASKED, set(), problem_of(study), study.settings)
+    group = Group("same", problem_of(study), ASKED, study.settings)
     assert (outline.width, outline.cohort_bytes) == (group.width, group.cohort_bytes)
 
 
 def test_the_load_is_counted_in_forward_passes_of_the_teacher(study, tmp_path):
     """Three train 20 steps each of 4 frames at three passes, in rounds of 20 and 10 steps that the
     teacher answers; five are scored at every SNR, twice a frame, and two references."""
-    groups = list(study_plan.outlines(ASKED, set(), study.model, study.settings))
+    groups = list(study_plan.outlines(ASKED, set(), problem_of(study), study.settings))
     load = study_plan.load_of(study, groups, study.model, tmp_path)
     n = 2 * study.test_set.n_frames
     trained, answered = 3 * 20 * 4 * 3, (20 + 10) * 4
@@ -110,5 +115,5 @@ def test_a_folder_of_another_run(facts, tmp_path):
 def test_rebuilt_models_are_a_group_of_their_own(study):
     cut = {"structure": "heads+neurons", "distribution": "uniform", "weight_bits": 32}
     asked = [*ASKED, Configuration("P-S-FT", sparsity=0.5, steps=10, **cut)]
-    names = [of.name for of in study_plan.outlines(asked, set(), study.model, study.settings)]
+    names = [of.name for of in study_plan.outlines(asked, set(), problem_of(study), study.settings)]
     assert names == ["same", "same, rebuilt first"]
