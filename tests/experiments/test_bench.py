@@ -151,7 +151,7 @@ TINY = dataclasses.replace(
 )
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 def test_a_tiny_training_run_writes_what_is_promised(monkeypatch, capsys, tmp_path, quick):
     monkeypatch.setattr(teacher_flags, "model", lambda: TINY)
     monkeypatch.setattr(train_suite, "is_installed", lambda: False)

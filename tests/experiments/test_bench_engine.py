@@ -75,7 +75,7 @@ def test_strategies_take_the_same_step(work, stack):
     assert np.all(moved[0].loss > 0)
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 def test_given_lessons_are_those_of_the_stream(work, stack):
     """Two steps of the first configuration, frames drawn inside or before."""
     inside = jax.jit(engine.chunk(work, "map", 2))
@@ -291,7 +291,7 @@ def run(monkeypatch, workdir, *arguments):
     return ended.value.code
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 def test_a_tiny_run_writes_what_is_promised(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(machine, "measure", lambda **_: machine.Machine(1e11, 1e9, 1e10))
     monkeypatch.setattr(engine_bound, "matrix_operations", lambda *_: 1e11)

@@ -111,7 +111,7 @@ def test_what_has_rows_is_not_done_again(planned, tmp_path, untrained, finished)
     assert files(workdir) == before
 
 
-test_what_has_rows_is_not_done_again = pytest.mark.slow(test_what_has_rows_is_not_done_again)
+test_what_has_rows_is_not_done_again = pytest.mark.endurance(test_what_has_rows_is_not_done_again)
 
 
 @pytest.mark.parametrize("name", sorted({*ASKED, "baselines"} - {"bench"}))

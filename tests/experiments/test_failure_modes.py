@@ -89,7 +89,7 @@ def test_sensitive_tensors_resumes_and_another_run_is_refused(
     assert "--study" in capsys.readouterr().err
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 def test_calibration_goes_on_with_the_part_that_is_missing(
     run, checkpoint, tmp_path, capsys, monkeypatch
 ):

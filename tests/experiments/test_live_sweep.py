@@ -11,7 +11,7 @@ import pytest
 from tests.experiments import sweep_process
 from wfm_jax.results.watch import look
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.endurance
 COLUMNS, LINES = 80, 24
 
 

@@ -50,7 +50,7 @@ def test_mains_share_the_flag_of_the_checkpoint():
     assert evaluate.checkpoint_flag.CHECKPOINT is robustness.checkpoint_flag.CHECKPOINT
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 def test_a_run_resumes_and_grows(run, checkpoint, tmp_path, capsys):
     few = (
         f"--checkpoint={checkpoint}",

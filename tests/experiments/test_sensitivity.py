@@ -54,7 +54,7 @@ def test_a_bad_flag_is_named_with_what_is_allowed(run, tmp_path, capsys, argumen
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 def test_a_run_resumes_and_another_is_refused(run, checkpoint, tmp_path, capsys, monkeypatch):
     few = (
         f"--checkpoint={checkpoint}",

@@ -37,10 +37,21 @@ class Streamed:
         self.token = jnp.arange(batch_size) % (config.n_modulations + 1)
         self.inputs = jax.jit(lambda: prepare(config, frame, self.token)[0])()
         self.frame, self.symbols = frame, [self.inputs.grid[:, s] for s in range(n)]
+        self.traced = []
         self.begin, self.step = (
-            jax.jit(functools.partial(f, at=at)) for f in (self.stream.begin, self.stream.step)
+            jax.jit(self.told_of(f, at)) for f in (self.stream.begin, self.stream.step)
         )
         self.every = jax.jit(functools.partial(self.every_answer, at=at or (lambda point, x: x)))
+
+    def told_of(self, function, at):
+        """The function, and ``traced`` its name whenever it is traced."""
+
+        @functools.wraps(function)
+        def traced(*args):
+            self.traced.append(function.__name__)
+            return function(*args, at=at)
+
+        return traced
 
     def model(self, params):
         model = WirelessModel(self.config, rngs=nnx.Rngs(params=jax.random.key(0)))

@@ -366,7 +366,7 @@ def test_what_a_step_needs_is_asked_for(step, trainer, student, lesson):
     assert new_student(student.params, student.compression, hidden=without).maps == ()
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 def test_frames_without_labels_are_matched_too(trainer, teacher, student):
     """They weigh by their number, within distillation."""
     config = trainer.problem.config

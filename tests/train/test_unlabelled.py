@@ -160,7 +160,7 @@ def losses(trainer, started):
     return run()
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 @pytest.mark.parametrize("strategy", ["map", pytest.param("vmap", marks=pytest.mark.slow)])
 def test_trains_students_with_quantized_activations_on_frames_without_labels(
     trainer, started, losses, strategy
