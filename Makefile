@@ -48,7 +48,7 @@ test-slow: $(VENV)/.dev  ## the studies that take minutes
 	$(QUICK) $(PYTEST) -m "slow and not endurance" --ignore=tests/oracles --ignore=tests/studies
 	$(PYTEST) -m slow tests/studies
 
-test-endurance: $(VENV)/.dev  ## several processes and devices, whole suites, long resumes: half an hour
+test-endurance: $(VENV)/.dev  ## several processes and devices, whole suites, long resumes
 	$(QUICK) $(PYTEST) -m endurance --ignore=tests/oracles
 
 kills: $(VENV)/.dev  ## a hundred SIGKILLs at random moments of small sweeps: an hour
