@@ -210,8 +210,8 @@ def _compile(lowered: Any, devices: Devices, width: int, n_steps: int, traced_s:
     began = time.perf_counter()
     compiled = lowered.compile()
     compile_s, memory = traced_s + time.perf_counter() - began, compiled.memory_analysis()
-    sizes = (getattr(memory, f"{part}_size_in_bytes", 0) for part in ("argument", "temp"))
-    return Program(compiled, width, n_steps, compile_s, *sizes, devices)
+    own, beside = (getattr(memory, f"{part}_size_in_bytes", 0) for part in ("argument", "temp"))
+    return Program(compiled, width, n_steps, compile_s, own, beside, devices)
 
 
 class Running:
