@@ -185,3 +185,16 @@ def test_each_suite_has_a_plan(planned, tmp_path, suite, words):
 def test_each_failure_mode_has_a_plan(planned, tmp_path, study):
     text = planned("failure_modes", tmp_path / "run", f"--study={study}")
     assert re.search(r"time about [\d.]+ (s|min|h)", text)
+
+
+def test_what_trains_nothing_has_plans_too(planned, tmp_path, checkpoint):
+    rows = mains.FOLDER / "results" / "laptop"
+    text = planned("record", tmp_path / "run", "--frames=40", f"--checkpoint={checkpoint}")
+    assert "40 frames" in text
+    assert "1 program" in text
+    text = planned("report", rows, f"--html={tmp_path / 'page.html'}")
+    assert "run laptop 107 rows" in text
+    assert "page.html new" in text
+    text = planned("order_study", tmp_path / "run", f"--rows={rows}", "--shuffles=20")
+    assert "102 are compared" in text
+    assert list(tmp_path.iterdir()) == []
