@@ -113,22 +113,17 @@ function choices(name, words, values) {
     boxes.forEach(({ box }) => (box.checked = there));
     set(values.map((value) => [value, there]));
   };
-  return make(
-    "details",
-    { class: "filter", "data-factor": name },
-    make("summary", {}, words, mark),
+  return folded(
+    name,
+    words,
+    mark,
     make(
-      "fieldset",
-      {},
-      make("legend", { class: "away", text: words }),
-      make(
-        "div",
-        { class: "both" },
-        make("button", { type: "button", text: "All", onclick: all(true) }),
-        make("button", { type: "button", text: "None", onclick: all(false) }),
-      ),
-      make("div", { class: "boxes" }, ...boxes.map(({ label }) => label)),
+      "div",
+      { class: "both" },
+      make("button", { type: "button", text: "All", onclick: all(true) }),
+      make("button", { type: "button", text: "None", onclick: all(false) }),
     ),
+    make("div", { class: "boxes" }, ...boxes.map(({ label }) => label)),
   );
 }
 
@@ -154,16 +149,22 @@ function range(name, words, values) {
     changed();
   };
   ends.forEach((input) => input.addEventListener("change", read));
+  return folded(
+    name,
+    words,
+    mark,
+    labelled("at least", ends[0]),
+    labelled("at most", ends[1]),
+  );
+}
+
+// A filter that opens: its name, whether it is set, and what sets it.
+function folded(name, words, mark, ...inside) {
+  const legend = make("legend", { class: "away", text: words });
   return make(
     "details",
     { class: "filter", "data-factor": name },
     make("summary", {}, words, mark),
-    make(
-      "fieldset",
-      {},
-      make("legend", { class: "away", text: words }),
-      labelled("at least", ends[0]),
-      labelled("at most", ends[1]),
-    ),
+    make("fieldset", {}, legend, ...inside),
   );
 }
