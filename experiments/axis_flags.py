@@ -21,7 +21,11 @@ _POINTS = flags.DEFINE_list(
     "Operating points as bits:sparsity, bits of 2-8, 16 or 32, sparsity in [0, 1).",
 )
 _AXES = {
-    "student": flags.DEFINE_list("students", ["same"], "Students: same (as the teacher), smaller."),
+    "student": flags.DEFINE_list(
+        "students",
+        ["same"],
+        "Students: same (as the teacher), smaller; with :grid+csi they read these views only.",
+    ),
     "init": flags.DEFINE_list(
         "inits", ["teacher"], "Students start as: teacher, scratch (random weights)."
     ),

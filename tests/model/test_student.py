@@ -1,4 +1,4 @@
-"""The smaller student starts as a part of its teacher."""
+"""The smaller student, and the one that reads fewer views, start as parts of their teacher."""
 
 import chex
 import jax
@@ -6,7 +6,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from wfm_jax.model import build, param_shapes, smaller, start_smaller
+from wfm_jax.model import (
+    build,
+    param_shapes,
+    prepare,
+    reading,
+    smaller,
+    start_reading,
+    start_smaller,
+)
 
 
 @pytest.fixture(scope="module")
@@ -62,3 +70,30 @@ def test_it_computes_what_the_teacher_does_without_the_rest(
     cut["block_0"] = {**params["block_0"], "mlp": {**mlp, "down": down}}
     small = jax.jit(build(student, jax.random.key(0))[0])(started, batch.inputs)
     chex.assert_trees_all_close(small, apply(cut, batch.inputs), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("views", [("grid",), ("csi", "grid"), ("grid", "csi", "iq")])
+def test_a_model_of_fewer_views_has_its_own_shapes_and_the_teachers_numbers(config, params, views):
+    student = reading(config, views)
+    started = start_reading(student, params)
+    chex.assert_trees_all_equal_shapes_and_dtypes(started, param_shapes(student))
+    left_out = {name.removeprefix("embed_") for name in set(params) - set(started)}
+    assert left_out == {"grid", "csi", "spectrogram", "iq"} - set(views)
+    chex.assert_trees_all_equal(started, {name: params[name] for name in started})
+
+
+def test_what_it_does_not_read_does_not_matter(config, params, batch):
+    """Inputs made for its teacher, and inputs made of its own views alone, are the same to it."""
+    student = reading(config, ("grid", "csi"))
+    apply, started = jax.jit(build(student, jax.random.key(0))[0]), start_reading(student, params)
+    own, _ = jax.jit(prepare, static_argnums=0)(student, batch.frame, batch.inputs.modulation)
+    assert set(own.views) < set(batch.inputs.views)
+    chex.assert_trees_all_close(
+        apply(started, own), apply(started, batch.inputs), rtol=1e-4, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("views", [("csi", "iq"), (), ("grid", "radar")])
+def test_views_that_no_student_can_read_alone(config, views):
+    with pytest.raises(ValueError, match="views must be grid, and others of grid, csi"):
+        reading(config, views)

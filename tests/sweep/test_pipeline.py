@@ -46,6 +46,10 @@ def test_unknown_stage_is_named_with_the_allowed_ones(text):
         ("learning_rate", float("inf"), "positive"),
         ("recovery_steps", 101, "0...steps=100"),
         ("student", "tiny", "same, smaller"),
+        ("student", "same:csi", "grid, then others"),
+        ("student", "same:csi+grid", "grid, then others"),
+        ("student", "same:grid+radar", "csi, spectrogram, iq"),
+        ("student", "smaller:", "same:grid"),
         ("scale", "rms", "auto, absmax, mse, percentile"),
     ],
 )

@@ -35,6 +35,7 @@ from wfm_jax.model.config import (
     dense_shapes,
     from_dict,
     preset,
+    reading,
     smaller,
     to_dict,
 )
@@ -57,7 +58,7 @@ from wfm_jax.model.streaming import (
     prepare_pilots,
     symbol_llrs,
 )
-from wfm_jax.model.student import start_smaller
+from wfm_jax.model.student import start_reading, start_smaller
 from wfm_jax.model.views import Inputs, prepare
 
 __all__ = [
@@ -93,11 +94,13 @@ __all__ = [
     "preset",
     "quantizing",
     "quantizing_dynamically",
+    "reading",
     "recording",
     "sample_batch",
     "shrink_model",
     "shrunk_config",
     "smaller",
+    "start_reading",
     "start_smaller",
     "symbol_llrs",
     "to_batch",

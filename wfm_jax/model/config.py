@@ -214,3 +214,22 @@ def smaller(config: ModelConfig) -> ModelConfig:
         heads=tuple(config.heads[i] for i in keep),
         mlp_widths=tuple(max(min(1, n), n // 2) for n in config.mlp_widths[::2]),
     )
+
+
+def reading(config: ModelConfig, views: tuple[str, ...]) -> ModelConfig:
+    """The same model that reads some of its views only: fewer tokenizers, and without ``iq`` fewer
+    tokens.
+
+    >>> nano = preset("nano")
+    >>> nano.n_tokens, reading(nano, ("grid", "csi")).n_tokens
+    (41, 17)
+
+    Raises:
+        ValueError: views that the model does not read, or no grid among them, of whose elements the
+            bits are demapped.
+    """
+    if "grid" not in views or set(views) - set(config.views):
+        raise ValueError(
+            f"views must be grid, and others of {', '.join(config.views)}, got {', '.join(views)}"
+        )
+    return dataclasses.replace(config, views=tuple(v for v in config.views if v in views))

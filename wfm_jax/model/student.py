@@ -1,4 +1,4 @@
-"""Where a smaller student starts: layers and neurons copied from its teacher by a fixed rule.
+"""Where a smaller student starts: as a copy of parts of its teacher, chosen by a fixed rule.
 
 The rule, the same for every order of compression: every second layer (those of
 :func:`wfm_jax.model.smaller`), and of each MLP the neurons of the largest product of incoming and
@@ -8,7 +8,7 @@ outgoing norm. Everything else is copied.
 import jax
 import jax.numpy as jnp
 
-from wfm_jax.model.config import ModelConfig
+from wfm_jax.model.config import VIEWS, ModelConfig
 from wfm_jax.model.model import Params
 
 RULE = "every second layer, MLP neurons of largest norm"
@@ -29,6 +29,17 @@ def start_smaller(teacher: ModelConfig, student: ModelConfig, params: Params) ->
             block = {**block, "mlp": _largest(block["mlp"], student.mlp_widths[i])}
         kept[f"block_{i}"] = block
     return kept
+
+
+def start_reading(student: ModelConfig, params: Params) -> Params:
+    """Parameters of the model that reads fewer views, copied from the teacher's.
+
+    Args:
+        student: ``reading(teacher, views)``.
+        params: the teacher's parameters.
+    """
+    left_out = {f"embed_{view}" for view in VIEWS if view not in student.views}
+    return {name: of for name, of in params.items() if name not in left_out}
 
 
 def _largest(mlp: Params, width: int) -> Params:

@@ -71,7 +71,7 @@ _ASKED = (
     Column("attention_weight", "float64", "the same of attention maps"),
     Column("learning_rate", "float64", "peak learning rate"),
     Column("seed", "int64", "seed of the data stream and the initial draws"),
-    Column("student", "str", "same | smaller"),
+    Column("student", "str", "same | smaller; with :grid+csi where it reads these views only"),
     Column("steps", "int64", "optimizer steps in all"),
     Column("recovery_steps", "int64", "of these, steps of task loss at the end"),
     Column("unlabelled_frames", "int64", "frames of a step that the teacher alone labels, if any"),

@@ -85,7 +85,7 @@ def _fields(rows: Sequence[Row]) -> list[_Field]:
     def ways(row: Row) -> str:
         return " ".join(way for way in naming.ways(row) if way not in shared)
 
-    several = any(row.get("student") == "smaller" for row in rows)
+    several = any((row.get("student") or "same") != "same" for row in rows)
     student = _Field("\nstudent", 7, lambda row: row.get("student") or DASH)
     differ = any(ways(row) for row in naming.configurations(rows))
     return [

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wfm_jax.sweep import compression
+from wfm_jax.sweep import compression, student_name
 from wfm_jax.sweep import pipeline as pipelines
 from wfm_jax.sweep.own import check_own, name_of
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 BITS = (2, 3, 4, 5, 6, 7, 8, 16, 32)
 CHOICES = {
-    "student": ("same", "smaller"),
     "init": ("teacher", "scratch"),
     "score_on": ("current", "latent"),
     "train_from": ("snapped", "latent"),
@@ -45,6 +44,7 @@ WEIGHT_OF = {
 def check(asked: Configuration) -> None:
     """Raises ValueError, one line that names the field, for what a configuration cannot be."""
     pipelines.parse(asked.pipeline)
+    student_name.parse(asked.student)
     for name in _WHOLE:
         value = getattr(asked, name)
         if not (isinstance(value, int | np.integer) and 0 <= value < 2**31):

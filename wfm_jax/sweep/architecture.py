@@ -41,7 +41,7 @@ def rebuilt_groups(
     """The static groups of configurations whose pipelines rebuild the model, one an architecture.
 
     Args:
-        name: ``same`` or ``smaller``, what is rebuilt.
+        name: of the student, what is rebuilt.
         teacher: what is compressed.
         configurations: all of that student.
         settings: how the sweep runs.

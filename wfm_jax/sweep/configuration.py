@@ -37,7 +37,8 @@ class Configuration:
         steps: optimizer steps in all, split evenly over the training stages.
         recovery_steps: of these, steps of task loss at the end.
         seed: of the data stream, the ties and the initial draws.
-        student: ``same`` architecture as the teacher, or ``smaller``.
+        student: ``same`` architecture as the teacher, or ``smaller``; ``same:grid+csi`` reads only
+            these views.
         init: ``teacher`` (its weights) or ``scratch``.
         score_on: what ``P`` scores: the ``current`` (snapped) or the ``latent`` weights.
         train_from: what training after ``Q`` starts from: ``snapped`` or ``latent`` weights.

@@ -10,7 +10,7 @@ import jax
 
 from wfm_jax import compress
 from wfm_jax.model import ModelConfig
-from wfm_jax.sweep import cohort, compression, support
+from wfm_jax.sweep import cohort, compression, student_name, support
 from wfm_jax.sweep.configuration import Configuration
 from wfm_jax.sweep.devices import Devices
 from wfm_jax.sweep.programs import Like, Programs
@@ -30,7 +30,7 @@ class Group:
     """Configurations of one architecture, and the one program that trains them.
 
     Args:
-        name: ``same`` or ``smaller``, and what became of it where the pipelines rebuild it first.
+        name: of the student, and what became of it where the pipelines rebuild it first.
         teacher: what is compressed.
         configurations: its members.
         settings: how the sweep runs.
@@ -169,16 +169,22 @@ def padded(n: int, devices: Devices) -> int:
 
 
 def student_of(name: str, teacher: Problem) -> Problem:
-    """The problem of a student, ``same`` or ``smaller``.
+    """The problem of a student; its name as :mod:`wfm_jax.sweep.student_name` has it.
 
     Raises:
-        ValueError: there is no smaller model.
+        ValueError: there is no such model.
     """
-    if name == "same":
-        return teacher
-    if teacher.smaller is None:
-        raise ValueError("student must be same for a problem without smaller, got 'smaller'")
-    return teacher.smaller()
+    size, views = student_name.parse(name)
+    problem = teacher
+    if size == "smaller":
+        if teacher.smaller is None:
+            raise ValueError(f"student must be same for a problem without smaller, got {name!r}")
+        problem = teacher.smaller()
+    if not views:
+        return problem
+    if problem.reading is None:
+        raise ValueError(f"student must be {size} for a problem without reading, got {name!r}")
+    return problem.reading(views)
 
 
 def check_fit(configurations: Sequence[Configuration], teacher: Problem) -> None:

@@ -131,11 +131,11 @@ def _checked(
     scores = score_examples(problem, problem.params)
     if not np.isfinite(scores).all():
         raise ValueError("score(params) gives NaN or infinity for the trained params")
-    if any(c.student == "smaller" for c in configurations):
-        smaller = student_of("smaller", problem)
-        check_problem(smaller)
-        n = score_examples(smaller, smaller.params).size
+    for name in dict.fromkeys(c.student for c in configurations if c.student != "same"):
+        student = student_of(name, problem)
+        check_problem(student)
+        n = score_examples(student, student.params).size
         if n != scores.size:
-            raise ValueError(f"smaller must score the same {scores.size} examples, it scores {n}")
+            raise ValueError(f"{name} must score the same {scores.size} examples, it scores {n}")
     identity = problem.hash or hash_arrays(by_path(problem.params))
     return problem._replace(hash=identity), scores

@@ -100,6 +100,8 @@ class Problem(NamedTuple):
         fresh: ``fresh(key) -> params``, new initial parameters, for ``init=scratch``.
         smaller: gives the problem of a smaller model, for ``student=smaller``: the same data, with
             its own ``apply``, start and score.
+        reading: ``reading(views) -> Problem``, of the model that reads only these of its views; for
+            ``student=same:grid+csi``.
         untold: examples that the teacher alone labels; None for no such.
         inside: what else is known of the model.
         hash: names the parameters in rows and checkpoints.
@@ -114,6 +116,7 @@ class Problem(NamedTuple):
     prunable: compress.Pattern = "*kernel"
     fresh: Callable[[jax.Array], Any] | None = None
     smaller: Callable[[], "Problem"] | None = None
+    reading: Callable[[tuple[str, ...]], "Problem"] | None = None
     untold: Untold | None = None
     inside: Inside | None = None
     hash: str = ""

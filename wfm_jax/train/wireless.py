@@ -11,8 +11,10 @@ from wfm_jax.model import (
     Outputs,
     activation_points,
     build,
+    reading,
     sample_batch,
     smaller,
+    start_reading,
     start_smaller,
 )
 from wfm_jax.model.couplings import couplings
@@ -30,6 +32,7 @@ def wireless(
     batch_size: int = 64,
     weights: TaskWeights = TaskWeights(),
     unlabelled: Unlabelled | None = None,
+    shown: ModelConfig | None = None,
 ) -> Problem:
     """A trained model with frames of its link. A step's labels are the whole :class:`Batch`.
 
@@ -39,12 +42,15 @@ def wireless(
         weights: of the tasks in both losses.
         unlabelled: frames on top of them that the teacher alone labels, so that the others are the
             same with and without them.
+        shown: whose inputs are drawn; the model itself, or one that it learns from and that reads
+            more views.
     """
     config, params, identity = teacher
-    how = {"batch_size": batch_size, "weights": weights, "unlabelled": unlabelled}
+    shown = shown or config
+    how = {"batch_size": batch_size, "weights": weights, "unlabelled": unlabelled, "shown": shown}
 
     def batch(key: jax.Array) -> tuple[Inputs, Batch]:
-        drawn = sample_batch(config, key=key, batch_size=batch_size)
+        drawn = sample_batch(shown, key=key, batch_size=batch_size)
         return drawn.inputs, drawn
 
     def task_loss(outputs: Outputs, labels: Batch) -> jax.Array:
@@ -62,6 +68,10 @@ def wireless(
         small = smaller(config)
         return rebuilt(small, start_smaller(config, small, params))
 
+    def of_views(views: tuple[str, ...]) -> Problem:
+        less = reading(config, views)
+        return rebuilt(less, start_reading(less, params))
+
     return Problem(
         apply=build(config, jax.random.key(0))[0],
         params=params,
@@ -71,7 +81,8 @@ def wireless(
         prunable=PRUNABLE,
         fresh=lambda key: build(config, key)[1],
         smaller=halved,
-        untold=None if unlabelled is None else _untold(config, unlabelled),
+        reading=of_views,
+        untold=None if unlabelled is None else _untold(shown, unlabelled),
         inside=Inside(config, couplings(config), activation_points(config), rebuilt),
         hash=identity,
     )
