@@ -50,7 +50,7 @@ def _group_size(text: str) -> int | None:
 
 
 _KINDS = {
-    **dict.fromkeys(("pipeline", *CHOICES), str),
+    **dict.fromkeys(("pipeline", "student", *CHOICES), str),
     **dict.fromkeys(("seed", "steps", "recovery_steps"), _whole),
     "group_size": _group_size,
     "allocation": allocation,

@@ -42,6 +42,7 @@ def row_of(configuration):
 def configurations(draw):
     """Any configuration but one of mixed precision."""
     fields = {name: draw(st.sampled_from(allowed)) for name, allowed in CHOICES.items()}
+    fields["student"] = draw(st.sampled_from(("same", "smaller", "same:grid+csi", "smaller:grid")))
     fields |= {name: draw(st.sampled_from(BITS)) for name in ("weight_bits", "act_bits")}
     fields |= {
         "pipeline": draw(st.sampled_from((*pipeline.DEFAULT, *MORE))),
