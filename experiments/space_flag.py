@@ -24,7 +24,7 @@ HELP = (
     "sparsity is crossed with the other's values in --operating_points."
 )
 _FORMS = "FIELD=A,B or FIELD:FIELD=A:B,C:D or 'N of FIELD=LOW..HIGH, FIELD=A|B seed N' or @FILE"
-_WITH_COLONS = ("structure", "allocation")
+_WITH_COLONS = ("structure", "allocation", "student")
 
 
 class Term(NamedTuple):

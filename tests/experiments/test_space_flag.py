@@ -46,6 +46,12 @@ def test_the_axes_alone_are_a_grid_with_operating_points_slowest(asked):
         ("alpha=0,1 x seed=3,4", ["alpha", "seed"], [(0, 3), (0, 4), (1, 3), (1, 4)]),
         ("alpha:seed=0:3,1:4", ["alpha", "seed"], [(0, 3), (1, 4)]),
         ("structure=2:4,heads", ["structure"], [("2:4",), ("heads",)]),
+        ("student=same:grid+csi", ["student"], [("same:grid+csi",)]),
+        (
+            "student:alpha=same:grid:0.5,smaller:1",
+            ["student", "alpha"],
+            [("same:grid", 0.5), ("smaller", 1.0)],
+        ),
         (
             "structure:alpha=2:4:0.5,heads:1",
             ["structure", "alpha"],
