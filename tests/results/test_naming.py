@@ -42,3 +42,15 @@ def test_a_way_is_shared_where_everybody_who_could_have_another_has_it():
     without = {**ROW, "pipeline": "P", "group_size": None}
     assert naming.shared_ways([grouped, without]) == ["g32"]
     assert naming.shared_ways([grouped, plain]) == []
+
+
+def test_views_that_a_student_reads_are_a_way_and_its_size_a_name():
+    row = {"pipeline": "P-Q-KD", "weight_bits": 3.0, "sparsity": 0.5, "student": "smaller:grid+csi"}
+    assert naming.point_name(row) == "P-Q-KD 3b/50% smaller grid+csi"
+    assert naming.point_name(row | {"student": "same:grid"}) == "P-Q-KD 3b/50% grid"
+    rows = [
+        row | {"kind": "configuration"},
+        row | {"kind": "configuration", "student": "same:grid+csi"},
+    ]
+    assert naming.shared_ways(rows) == ["grid+csi"]
+    assert naming.shared_ways([*rows, row | {"kind": "configuration", "student": "same"}]) == []

@@ -24,6 +24,7 @@ USUAL = {
     "bound": "restricted",
 }
 _STAGE_OF = {
+    "student": None,  # the views that it reads, where they are not all
     **dict.fromkeys(("structure", "distribution", "schedule", "score"), "P"),
     **dict.fromkeys(
         ("rounding", "quant_format", "bound", "scale", "group_size", "allocation"), "Q"
@@ -31,7 +32,7 @@ _STAGE_OF = {
     **dict.fromkeys(("table_bits", "vector_bits"), "Q"),
     **dict.fromkeys(("feature_weight", "relation_weight", "attention_weight"), "KD"),
     **dict.fromkeys(("temperature", "alpha"), "KD"),
-    "learning_rate": None,  # of every training stage; there is none where nothing trains
+    "learning_rate": None,  # there is none where nothing trains
 }
 _NUMBERS = {  # the word for a number, and the usual number
     "temperature": ("T", 2.0),
@@ -108,6 +109,8 @@ def _way(row: Row, column: str) -> str:
             text = f"{value:.3g}"
             short = text[1:] if text.startswith("0.") else text
             return "" if value == usual else word + short
+        case "student":
+            return value.partition(":")[2]
         case "scale":
             return "learned" if value == "learned" else ""
         case "group_size":
@@ -118,6 +121,11 @@ def _way(row: Row, column: str) -> str:
             return f"{column.removesuffix('_weight')} {value:g}" if value else ""
         case _:
             return "" if value == USUAL[column] else value
+
+
+def student_size(row: Row) -> str:
+    """``same`` or ``smaller``, whatever it reads; ``same`` where nothing is said."""
+    return (row.get("student") or "same").partition(":")[0]
 
 
 def pipeline_name(row: Row) -> str:
@@ -139,8 +147,7 @@ def marks(row: Row) -> list[str]:
 def point_name(row: Row) -> str:
     """Pipeline and operating point, ``P-Q-KD 4b/75%``, with the student unless it is the same, and
     with the ways that are not as usual."""
-    point = operating_point(row).replace(" ", "/")
-    student = row.get("student") or "same"
+    point, student = operating_point(row).replace(" ", "/"), student_size(row)
     words = [
         pipeline_name(row),
         "" if point == DASH else point,

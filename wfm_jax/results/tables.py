@@ -85,8 +85,10 @@ def _fields(rows: Sequence[Row]) -> list[_Field]:
     def ways(row: Row) -> str:
         return " ".join(way for way in naming.ways(row) if way not in shared)
 
-    several = any((row.get("student") or "same") != "same" for row in rows)
-    student = _Field("\nstudent", 7, lambda row: row.get("student") or DASH)
+    several = any(naming.student_size(row) != "same" for row in rows)
+    student = _Field(
+        "\nstudent", 7, lambda row: naming.student_size(row) if row.get("student") else DASH
+    )
     differ = any(ways(row) for row in naming.configurations(rows))
     return [
         _Field("\npipeline", 13, name),
