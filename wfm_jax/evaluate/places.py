@@ -134,8 +134,10 @@ def recorded_place(path: str | os.PathLike) -> Place:
 def _read_frames(recording: Recording, config: link.LinkConfig) -> np.ndarray:
     """complex64[n, n_samples], a row an annotated frame, in the frames' own units."""
     most = len(frame_annotations(recording))
-    iq = cut_recording(recording, config, Cutting("annotations", most=most)).iq
-    return iq * np.float32(full_scale_of(recording))
+    segments = cut_recording(recording, config, Cutting("annotations", most=most + 1))
+    if not np.array_equal(segments.annotation, np.arange(most)):
+        raise ValueError(f"{recording.path}: annotations: each must hold one frame, with a signal")
+    return segments.iq * np.float32(full_scale_of(recording))
 
 
 def _groups(labels: Labels, path: str) -> dict[float, np.ndarray]:

@@ -43,7 +43,7 @@ def _table(rows: Sequence[Row], place: str) -> Any:
     from rich.table import Table
 
     words = f"{rows[0]['words']}{' (home)' if place == HOME else ''}: {rows[0]['frames']:,} frames"
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False,
+    table = Table(box=SIMPLE_HEAD, padding=0, pad_edge=False, show_edge=False,
                   title=words, title_justify="left", title_style="bold")  # fmt: skip
     table.add_column("\nmodel", width=LABEL_WIDTH, overflow="fold")
     for score in LOSSES.values():
@@ -79,7 +79,12 @@ def _loss(row: Row, column: str, score: Score) -> str:
         return DASH
     mark = MORE_THAN_AT_HOME if number(row, "excess_low") > 0.0 and column == "loss" else ""
     half = 0.5 * (high - low)
-    text = format(value, "+z.2f" if abs(value) < 9.995 else "+.1f")
+    text = f"{value:+z.{_digits(value)}f}"
     if math.isfinite(half):
-        text += f"±{half:.2f}".replace("±0.", "±.") if half < 0.995 else f"±{half:.1f}"
+        text += f"±{half:.{max(_digits(half) - (half >= 0.995), 0)}f}".replace("±0.", "±.")
     return text + mark
+
+
+def _digits(value: float) -> int:
+    """Behind the point, so that three are shown."""
+    return sum(abs(value) < limit for limit in (9.995, 99.95))
