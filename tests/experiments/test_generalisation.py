@@ -60,6 +60,7 @@ def recording(tmp_path_factory):
     return write
 
 
+@pytest.mark.endurance
 def test_a_run_resumes_and_grows(run, checkpoint, sweep, recording, tmp_path):
     folder = tmp_path / "run"
     path = recording("hall", small.LINK)
@@ -75,7 +76,7 @@ def test_a_run_resumes_and_grows(run, checkpoint, sweep, recording, tmp_path):
     assert code == 0, error
     text = " ".join(out.split())
     assert "run folder grown" in text
-    assert "packed 2 models at 1 places; each on 60 frames" in text
+    assert "packed 2 models at 1 place; each on 60 frames" in text
     code, out, error = run(*of_front, "--places=", f"--recordings={path}")
     assert code == 0, error
     text = (folder / "generalisation.jsonl").read_text()

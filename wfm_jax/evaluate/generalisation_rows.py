@@ -12,13 +12,19 @@ import numpy as np
 from wfm_jax.evaluate import metrics
 from wfm_jax.evaluate.frames import REFERENCE_SNR_DB
 from wfm_jax.evaluate.generalisation import Measured
-from wfm_jax.evaluate.intervals import independent_difference, interval, resample_weights
+from wfm_jax.evaluate.intervals import (
+    independent_difference,
+    interval,
+    paired_difference,
+    resample_weights,
+)
 from wfm_jax.evaluate.metrics import AMC_SNRS_DB, Metric
 from wfm_jax.evaluate.over_snr import few_frames
 from wfm_jax.evaluate.packed_models import PackedModel
 from wfm_jax.evaluate.places import Place
 from wfm_jax.evaluate.scores import Scored
 from wfm_jax.evaluate.snr_loss import worst_snr_loss_db
+from wfm_jax.results import naming
 from wfm_jax.results.generalisation_rows import SCORES, SNR_LOSS, TEACHER, row_of
 from wfm_jax.results.naming import number
 from wfm_jax.results.rows import Row
@@ -52,7 +58,6 @@ def rows_of_place(
         seed: of the resampling.
     """
     weights = resample_weights(place.test_set.strata, N_RESAMPLES, seed=seed)
-    teacher, tasks = measured.teacher, _tasks(measured, weights)
     shared = {
         "place": place.name,
         "words": place.words,
@@ -60,25 +65,17 @@ def rows_of_place(
         "test_frames_hash": measured.frames_hash,
         "teacher_hash": teacher_hash,
     }
+    tasks = _tasks(measured, weights)
     rows: list[Row] = []
     for name in tasks:
-        value = _of_one(_METRICS[name], teacher, weights)
-        row = {"model": TEACHER, "model_hash": teacher_hash, "metric": name}
-        before = row_of(at_home, place=None, model_hash=teacher_hash, metric=name)
-        costs = _turned(name, independent_difference(value, _stored(before, "value")))
-        rows.append(shared | row | _measured("value", value) | _measured("place_loss", costs))
+        row = shared | {"model": TEACHER, "model_hash": teacher_hash, "metric": name}
+        rows.append(row | _of_teacher(name, measured.teacher, weights, _like(row, at_home)))
     for one, scored in zip(packed, measured.packed, strict=True):
         of = {"model": one.label, "model_hash": one.hash, "size_bytes": one.size_bytes}
         for name in (*tasks, SNR_LOSS):
             row = shared | of | {"metric": name}
-            if name == SNR_LOSS:
-                loss = _of_one(lambda s, w: worst_snr_loss_db(s, teacher, w), scored, weights)
-            else:
-                row |= _measured("value", _of_one(_METRICS[name], scored, weights))
-                loss = paired_loss(name, scored, teacher, weights)
-            before = row_of(at_home, place=None, model_hash=one.hash, metric=name)
-            excess = independent_difference(loss, _stored(before, "loss"))
-            rows.append(row | _measured("loss", loss) | _measured("excess", excess))
+            before = _like(row, at_home)
+            rows.append(row | _of_packed(name, scored, measured.teacher, weights, before))
     return rows
 
 
@@ -94,15 +91,14 @@ def paired_loss(name: str, scored: Scored, teacher: Scored, weights: np.ndarray)
         teacher: at the same SNRs at least.
         weights: of ``intervals.resample_weights``.
     """
-    values = [_METRICS[name](of, weights) for of in (scored, teacher)]
-    difference = values[1] - values[0] if SCORES[name].larger_is_better else values[0] - values[1]
-    (low, high), value = interval(difference), float(difference[0])
+    worse, better = (teacher, scored) if SCORES[name].larger_is_better else (scored, teacher)
+    value, low, high = paired_difference(_METRICS[name], worse, better, weights)
     if name in _EVENTS:
         field, snrs_db = _EVENTS[name]
         differ = np.stack(
             [getattr(scored.at(s), field) != getattr(teacher.at(s), field) for s in snrs_db]
         )
-        least = few_frames(differ.any(axis=0), float(differ.mean()), differ.shape[1])
+        least = few_frames(np.any(differ, axis=0), float(differ.mean()), differ.shape[1])
         low, high = min(low, value - least), max(high, value + least)
     return value, low, high
 
@@ -117,21 +113,40 @@ def _tasks(measured: Measured, weights: np.ndarray) -> list[str]:
     ]
 
 
-def _of_one(metric: Metric, scored: Scored, weights: np.ndarray) -> Estimate:
-    values = metric(scored, weights)
+def _of_teacher(name: str, teacher: Scored, weights: np.ndarray, at_home: naming.Row) -> Row:
+    """Its score, and how much worse that is than at home."""
+    value = _with_ends(_METRICS[name](teacher, weights))
+    more = independent_difference(value, _stored(at_home, "value"))
+    if SCORES[name].larger_is_better:
+        more = -more[0], -more[2], -more[1]
+    return _measured("value", value) | _measured("place_loss", more)
+
+
+def _of_packed(
+    name: str, scored: Scored, teacher: Scored, weights: np.ndarray, at_home: naming.Row
+) -> Row:
+    """A model's score and loss, and how much more that is than its loss at home."""
+    if name == SNR_LOSS:
+        row, loss = {}, _with_ends(worst_snr_loss_db(scored, teacher, weights))
+    else:
+        row = _measured("value", _with_ends(_METRICS[name](scored, weights)))
+        loss = paired_loss(name, scored, teacher, weights)
+    excess = independent_difference(loss, _stored(at_home, "loss"))
+    return row | _measured("loss", loss) | _measured("excess", excess)
+
+
+def _like(row: Row, found: Sequence[Row]) -> naming.Row:
+    """The row of the same model and metric; an empty one where there is none."""
+    return row_of(found, place=None, model_hash=row["model_hash"], metric=row["metric"])
+
+
+def _with_ends(values: np.ndarray) -> Estimate:
     return float(values[0]), *interval(values)
 
 
-def _turned(name: str, estimate: Estimate) -> Estimate:
-    """A difference as a loss: positive is worse."""
-    value, low, high = estimate
-    return (-value, -high, -low) if SCORES[name].larger_is_better else estimate
-
-
-def _stored(row: Row, column: str) -> Estimate:
+def _stored(row: naming.Row, column: str) -> Estimate:
     """A number of a row with its interval, NaN where it has none."""
-    value, low, high = (number(row, f"{column}{end}") for end in ("", "_low", "_high"))
-    return value, low, high
+    return tuple(number(row, f"{column}{end}") for end in ("", "_low", "_high"))  # type: ignore
 
 
 def _measured(column: str, estimate: Estimate) -> Row:

@@ -30,6 +30,7 @@ from wfm_jax.evaluate.view_removal import SNRS_DB
 from wfm_jax.evaluate.wrong_calibration_study import WrongCalibration
 from wfm_jax.results import condition_rows, generalisation_rows, view_rows
 from wfm_jax.results.failure_rows import CALIBRATION_COLUMNS, TENSOR_COLUMNS
+from wfm_jax.results.plan import counted
 from wfm_jax.results.rows import Column, Row, rows_so_far
 from wfm_jax.results.sensitivity_rows import ALLOCATION_COLUMNS, COLUMNS
 
@@ -82,7 +83,7 @@ def of_generalisation(study: GeneralisationStudy, workdir: str | os.PathLike | N
     missing = [place for place in study.places if place.name not in done]
     if not missing:
         return []
-    words, n = f"at {len(missing)} places", len(missing)
+    words, n = f"at {counted(len(missing), 'place')}", len(missing)
     curve = sum(place.test_set.n_frames * len(place.snrs_db) for place in missing)
     frames = sum(place.test_set.n_frames * len(MODEL_SNRS_DB) for place in missing)
     architectures = len({(one.model.config, one.model.ranges is None) for one in study.packed})

@@ -78,8 +78,8 @@ read_rows = functools.partial(rows.read_rows, columns=COLUMNS)
 
 
 def row_of(found: Sequence[Row], *, place: str | None, model_hash: str, metric: str) -> Row:
-    """The one row of those ``found`` that is of this place (None: any), model and metric; an empty
-    one where there is none."""
+    """The one row of those ``found`` that is of this ``place`` (None: of any), ``model_hash`` and
+    ``metric``; an empty one where there is none."""
     of = (
         row
         for row in found
