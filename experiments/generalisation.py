@@ -60,7 +60,7 @@ def plan() -> Plan:
 
 def _asked() -> tuple[Teacher, GeneralisationStudy, Manifest]:
     teacher = Teacher(*checkpoint_flag.teacher())
-    study = generalisation_flags.study(teacher.config)
+    study = generalisation_flags.study(teacher)
     # Files by what they hold: one that was replaced is another run.
     held = {
         "checkpoint": teacher.hash,

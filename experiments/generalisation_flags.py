@@ -4,16 +4,18 @@ import pathlib
 
 from absl import flags
 
-from wfm_jax.evaluate.generalisation import GeneralisationStudy
+from wfm_jax.evaluate.generalisation import GeneralisationStudy, Teacher
 from wfm_jax.evaluate.packed_models import PackedModel, front_files, read_packed_models
 from wfm_jax.evaluate.places import Place, recorded_place, simulated_place
-from wfm_jax.model import ModelConfig
 from wfm_jax.results.generalisation_rows import HOME
+from wfm_jax.signal.link import LinkConfig
 from wfm_jax.signal.unseen import UNSEEN
 
 _PACKED = flags.DEFINE_list("packed", [], "Packed files, .wfm, to measure beside the teacher.")
 _FRONT_OF = flags.DEFINE_string(
-    "front_of", None, "Run folder of a sweep, of whose Pareto front packed files are taken."
+    "front_of",
+    None,
+    "Run folder of a sweep of --checkpoint, of whose Pareto front packed files are taken.",
 )
 _FRONT_MODELS = flags.DEFINE_integer(
     "front_models", 5, "At most so many models of the front, from end to end.", lower_bound=1
@@ -51,16 +53,16 @@ _SEED = flags.DEFINE_integer(
 GROWABLE = ("places", "recordings")
 
 
-def study(teacher: ModelConfig) -> GeneralisationStudy:
+def study(teacher: Teacher) -> GeneralisationStudy:
     """The study asked for; a bad value is an error that names its flag."""
-    places, packed = _places(teacher), _packed(teacher)
+    places, packed = _places(teacher.config.link), _packed(teacher)
     try:
         return GeneralisationStudy(places, packed, _SEED.value)
     except ValueError as error:
         raise flags.ValidationError(f"--recordings: {error}") from None
 
 
-def _packed(teacher: ModelConfig) -> tuple[PackedModel, ...]:
+def _packed(teacher: Teacher) -> tuple[PackedModel, ...]:
     paths, of = [pathlib.Path(text) for text in _listed(_PACKED)], _PACKED.name
     if bool(paths) == bool(_FRONT_OF.value):
         raise flags.ValidationError("give one of --packed and --front_of")
@@ -68,15 +70,15 @@ def _packed(teacher: ModelConfig) -> tuple[PackedModel, ...]:
         if _FRONT_OF.value:
             of = f"{_FRONT_OF.name}={_FRONT_OF.value}"
             most, least = _FRONT_MODELS.value, _FRONT_KEEPS.value
-            paths = front_files(_FRONT_OF.value, most=most, least=least)
-        return read_packed_models(paths, teacher)
+            paths = front_files(_FRONT_OF.value, teacher.hash, most=most, least=least)
+        return read_packed_models(paths, teacher.config, teacher.hash)
     except FileNotFoundError as error:
         raise flags.ValidationError(f"--{of}: no such file: {error.filename}") from None
     except (OSError, ValueError) as error:
         raise flags.ValidationError(f"--{of}: {error}") from None
 
 
-def _places(teacher: ModelConfig) -> tuple[Place, ...]:
+def _places(home: LinkConfig) -> tuple[Place, ...]:
     if _FRAMES.value % 20:
         raise flags.ValidationError(
             f"--place_frames={_FRAMES.value}: a multiple of 20, for equally full K bins"
@@ -84,9 +86,7 @@ def _places(teacher: ModelConfig) -> tuple[Place, ...]:
     found = []
     for name in dict.fromkeys([HOME, *_listed(_PLACES)]):
         try:
-            found.append(
-                simulated_place(name, teacher.link, frames=_FRAMES.value, seed=_SEED.value)
-            )
+            found.append(simulated_place(name, home, frames=_FRAMES.value, seed=_SEED.value))
         except ValueError as error:
             raise flags.ValidationError(f"--places={name}: {error}") from None
     for path in _listed(_RECORDINGS):
@@ -96,10 +96,10 @@ def _places(teacher: ModelConfig) -> tuple[Place, ...]:
             raise flags.ValidationError(f"--recordings: no such file: {error.filename}") from None
         except (OSError, ValueError) as error:
             raise flags.ValidationError(f"--recordings: {error}") from None
-        if place.test_set.link.bits_per_symbol != teacher.link.bits_per_symbol:
+        if place.test_set.link.bits_per_symbol != home.bits_per_symbol:
             raise flags.ValidationError(
                 f"--recordings: {path}: its frames have {place.test_set.link.bits_per_symbol} bits "
-                f"a symbol, the teacher's {teacher.link.bits_per_symbol}"
+                f"a symbol, the teacher's {home.bits_per_symbol}"
             )
         found.append(place)
     return tuple(found)

@@ -13,7 +13,7 @@ from experiments import generalisation, record_sionna, record_sionna_flags
 from experiments.launch import launch
 from tests import small
 from tests.experiments import small_run
-from wfm_jax.evaluate import frames
+from wfm_jax.evaluate import frames, probe
 from wfm_jax.evaluate.many import draw_frames
 from wfm_jax.results.recorded_frames import annotations_of, global_fields, labels_of
 from wfm_jax.results.sigmf_file import write_recording
@@ -95,6 +95,21 @@ def test_a_run_resumes_and_grows(run, checkpoint, sweep, recording, tmp_path):
     code, _, error = run(*few, f"--packed={sweep / 'files' / 'int4.wfm'}", "--places=")
     assert code == 2
     assert "--packed" in error
+
+
+def test_a_plan_counts_models_places_and_programs(run, checkpoint, sweep, monkeypatch, tmp_path):
+    pace = probe.Pace(compile_s=2.0, pass_s=1e-3, flops_per_s=1e9, n_frames=8)
+    monkeypatch.setattr(probe, "measure_pace", lambda *_: pace)
+    asked = (f"--checkpoint={checkpoint}", f"--front_of={sweep}", "--places=low_k,sparse_pilots")
+    code, out, error = run(*asked, f"--workdir={tmp_path / 'run'}", "--dry_run")
+    assert code == 0, error
+    text = " ".join(out.split())
+    assert "run folder new" in text
+    # 4 constellations x 200 frames, at 3 places: the teacher at nine SNRs, models at three.
+    assert "teacher 1 model at 3 places, over SNR; each on 21,600 frames" in text
+    assert "packed 2 models at 3 places; each on 7,200 frames" in text
+    assert "compiling 12 programs" in text  # draw, teacher, with and without ranges
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ class PackedModel(NamedTuple):
 
 
 def read_packed_models(
-    paths: Sequence[str | os.PathLike], teacher: ModelConfig
+    paths: Sequence[str | os.PathLike], teacher: ModelConfig, teacher_hash: str
 ) -> tuple[PackedModel, ...]:
     """Reads packed files, each content once, in their order.
 
@@ -42,10 +42,11 @@ def read_packed_models(
         paths: of the files; one in ``RUN/files`` is called as the row of ``RUN/results.jsonl`` that
             it belongs to.
         teacher: the architecture that they are measured beside.
+        teacher_hash: of its weights.
 
     Raises:
-        ValueError: not a packed model, or one of other constellations than the teacher's; names the
-            file.
+        ValueError: not a packed model, one of other constellations than the teacher's, or of
+            another teacher, as its row says; names the file.
         OSError: a file that cannot be read.
     """
     found: dict[str, PackedModel] = {}
@@ -59,29 +60,45 @@ def read_packed_models(
                 f"symbol, the teacher's {teacher.link.bits_per_symbol}"
             )
         row = rows.get(path.absolute())
+        if row and not _is_of(row, teacher_hash):
+            raise ValueError(
+                f"{path}: its teacher is {row['teacher_hash']}, and not {teacher_hash}"
+            )
         label = f"{_kilobytes(len(data))} kB {point_name(row) if row else path.stem}"
         digest = hashlib.sha256(data).hexdigest()[:16]
         found.setdefault(digest, PackedModel(label, len(data), digest, model))
     return tuple(found.values())
 
 
-def front_files(folder: str | os.PathLike, *, most: int, least: float) -> tuple[pathlib.Path, ...]:
+def front_files(
+    folder: str | os.PathLike, teacher_hash: str, *, most: int, least: float
+) -> tuple[pathlib.Path, ...]:
     """The packed files of a sweep's Pareto front, the smallest first.
 
     Args:
         folder: of the run.
+        teacher_hash: of a teacher; configurations of others are not looked at.
         most: files; of a longer front some from end to end.
         least: quality that each keeps at least, as the front is ranked (retention).
 
     Raises:
-        ValueError: no sweep, or none of its front keeps so much.
+        ValueError: no sweep of this teacher, or none of its front keeps so much.
     """
     folder = pathlib.Path(folder)
     rows = rows_so_far(folder / RESULTS)
     if not configurations(rows):
         raise ValueError(f"{folder}: no sweep with finished configurations")
-    chosen = front(rows, most=most, least=least)
+    own = [row for row in rows if _is_of(row, teacher_hash)]
+    if not configurations(own):
+        others = ", ".join(sorted({row["teacher_hash"] for row in configurations(rows)}))
+        raise ValueError(f"{folder}: its teacher is {others}, and not {teacher_hash}")
+    chosen = front(own, most=most, least=least)
     return tuple(folder / FILES / f"{row['config_id']}{SUFFIX}" for row in chosen)
+
+
+def _is_of(row: Row, teacher_hash: str) -> bool:
+    """Whether a row is of a teacher, as far as it says."""
+    return row.get("teacher_hash") in (None, teacher_hash)
 
 
 def _kilobytes(size_bytes: int) -> str:

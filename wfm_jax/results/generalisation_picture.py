@@ -111,7 +111,7 @@ def _scale(axes: Any, score: Score) -> None:
 
     linear = _LINEAR[score.unit]
     low, high = axes.get_xlim()
-    low, high = min(1.1 * low, -1.5 * linear), max(1.1 * high, 3.0 * linear)
+    low, high = min(1.4 * low, -1.5 * linear), max(1.4 * high, 3.0 * linear)
     axes.set_xscale("symlog", linthresh=linear, linscale=0.8)
     axes.set_xlim(low, high)
     steps = linear * np.array([1.0, 10.0, 100.0])
