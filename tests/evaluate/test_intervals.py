@@ -8,7 +8,13 @@ import pytest
 from scipy import stats
 
 from wfm_jax.evaluate import metrics
-from wfm_jax.evaluate.intervals import half_width, interval, paired_difference, resample_weights
+from wfm_jax.evaluate.intervals import (
+    half_width,
+    independent_difference,
+    interval,
+    paired_difference,
+    resample_weights,
+)
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +79,28 @@ def test_what_moves_both_cancels(synthetic, weights):
 def test_missing_tasks_have_no_interval(classical, weights):
     values = metrics.k_mae_db(classical["ls"], weights)
     assert np.isnan(half_width(values))
+
+
+def test_independent_differences_of_symmetric_intervals_add_their_squares():
+    difference = independent_difference((5.0, 2.0, 8.0), (1.0, -3.0, 5.0))
+    assert difference == (4.0, -1.0, 9.0)
+
+
+def test_independent_differences_of_themselves_hold_zero_and_keep_their_skew():
+    value, low, high = independent_difference((1.0, 0.9, 3.0), (0.0, -0.1, 0.1))
+    assert value == 1.0
+    assert value - low < 0.2
+    assert 2.0 < high - value < 2.1
+    assert independent_difference((1.0, 0.5, 2.0), (1.0, 1.0, 1.0)) == (0.0, -0.5, 1.0)
+
+
+def test_independent_differences_cover_the_truth():
+    """Two proportions of 60 frames each, by Wilson's intervals, as Zou and Donner did."""
+    rng = np.random.default_rng(0)
+    hits = 0
+    for a, b in zip(rng.binomial(60, 0.9, 600), rng.binomial(60, 0.7, 600), strict=True):
+        ends = [stats.binomtest(int(k), 60).proportion_ci(method="wilson") for k in (a, b)]
+        of = [(k / 60, *end) for k, end in zip((a, b), ends, strict=True)]
+        _, low, high = independent_difference(*of)
+        hits += low <= 0.2 <= high
+    assert 0.92 <= hits / 600 <= 0.98

@@ -19,7 +19,7 @@ from wfm_jax.results.manifest import Manifest
 LONGEST_LINE = 400
 NAMES = sorted(flag.name for flag in flags.FLAGS.get_key_flags_for_module(sweep))
 OTHERS = ["adapt", "baselines", "bench", "ber", "evaluate", "failure_modes", "pretrain"]
-OTHERS += ["order_study", "record", "robustness", "sensitivity"]
+OTHERS += ["generalisation", "order_study", "record", "record_sionna", "robustness", "sensitivity"]
 
 RIGHT = {
     "pipeline": ["P-Q-KD", "none", "P-S,P-KD-P-KD", "L-KD", "Q"],

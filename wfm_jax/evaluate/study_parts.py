@@ -8,21 +8,29 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from wfm_jax.evaluate import robustness_files, sensitivity_files, wrong_calibration
+from wfm_jax.evaluate import (
+    generalisation_files,
+    robustness_files,
+    sensitivity_files,
+    wrong_calibration,
+)
 from wfm_jax.evaluate.condition_study import CLASSICAL, ConditionStudy
 from wfm_jax.evaluate.failure_files import PARTS
 from wfm_jax.evaluate.frames import TestSet
+from wfm_jax.evaluate.generalisation import GeneralisationStudy
 from wfm_jax.evaluate.measuring_plan import Part
 from wfm_jax.evaluate.metrics import AMC_SNRS_DB
 from wfm_jax.evaluate.model_study import CLASSICAL as RECEIVERS
 from wfm_jax.evaluate.model_study import ModelStudy
+from wfm_jax.evaluate.places import MODEL_SNRS_DB
 from wfm_jax.evaluate.sensitive_tensors import CHOSEN, SensitiveTensors
 from wfm_jax.evaluate.sensitivity import tensors
 from wfm_jax.evaluate.sensitivity_study import SensitivityStudy
 from wfm_jax.evaluate.view_removal import SNRS_DB
 from wfm_jax.evaluate.wrong_calibration_study import WrongCalibration
-from wfm_jax.results import condition_rows, view_rows
+from wfm_jax.results import condition_rows, generalisation_rows, view_rows
 from wfm_jax.results.failure_rows import CALIBRATION_COLUMNS, TENSOR_COLUMNS
+from wfm_jax.results.plan import counted
 from wfm_jax.results.rows import Column, Row, rows_so_far
 from wfm_jax.results.sensitivity_rows import ALLOCATION_COLUMNS, COLUMNS
 
@@ -66,6 +74,23 @@ def of_robustness(
         n = test_set.n_frames * len(SNRS_DB)
         parts.append(Part("views", len(subsets) + 1, n, "subsets of views, and the null model", 2))
     return parts
+
+
+def of_generalisation(study: GeneralisationStudy, workdir: str | os.PathLike | None) -> list[Part]:
+    """The teacher over SNR and the packed models, at places without rows."""
+    rows = _rows(generalisation_rows.COLUMNS, workdir, generalisation_files.ROWS)
+    done = {row["place"] for row in rows}
+    missing = [place for place in study.places if place.name not in done]
+    if not missing:
+        return []
+    words, n = f"at {counted(len(missing), 'place')}", len(missing)
+    curve = sum(place.test_set.n_frames * len(place.snrs_db) for place in missing)
+    frames = sum(place.test_set.n_frames * len(MODEL_SNRS_DB) for place in missing)
+    architectures = len({(one.model.config, one.model.ranges is None) for one in study.packed})
+    return [
+        Part("teacher", 1, curve, f"{words}, over SNR", 2 * n),
+        Part("packed", len(study.packed), frames, words, architectures * n),
+    ]
 
 
 def of_sensitivity(

@@ -6,7 +6,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from wfm_jax.results.naming import Row, configurations, diverged, dropped, numbers, quality_column
+from wfm_jax.results.naming import (
+    Row,
+    configurations,
+    diverged,
+    dropped,
+    number,
+    numbers,
+    quality_column,
+)
 
 
 def pareto_ranks(size_bytes: ArrayLike, quality: ArrayLike) -> np.ndarray:
@@ -51,3 +59,24 @@ def ranked(rows: Sequence[Row]) -> list[tuple[int, Row]]:
     ranks = pareto_ranks(size, quality)
     order = np.lexsort((size, ranks))
     return [(int(ranks[i]), candidates[i]) for i in order]
+
+
+def front(rows: Sequence[Row], *, most: int, least: float = -np.inf) -> list[Row]:
+    """The Pareto front of a sweep, the smallest file first.
+
+    Args:
+      rows: of the sweep.
+      most: rows to return; of a longer front evenly spaced ones, both ends among them.
+      least: quality that each has at least, in the column that the front is ranked by.
+
+    Raises:
+      ValueError: none has; says how much the best one has.
+    """
+    column = quality_column(rows)
+    on_front = [row for rank, row in ranked(rows) if rank == 1 and not diverged(row)]
+    good = [row for row in on_front if number(row, column) >= least]
+    if not good:
+        best = max((number(row, column) for row in on_front), default=float("nan"))
+        raise ValueError(f"no configuration has a {column} of {least:g}; the best has {best:.3g}")
+    at = np.unique(np.linspace(0, len(good) - 1, min(most, len(good))).round().astype(int))
+    return [good[i] for i in at]
