@@ -61,5 +61,6 @@ def test_ticks_are_round_and_within_the_axis(low, ratio):
     ticks = size_ticks(low, low * ratio)
     assert np.all((ticks >= low) & (ticks <= low * ratio))
     assert ticks.size >= 3 or ratio < 1.4
+    assert ticks.size <= 9
     assert np.all(np.diff(ticks) > 0)
     assert all(f"{tick:.2g}" == f"{tick:.6g}" or tick >= 100 for tick in ticks)

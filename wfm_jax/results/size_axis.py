@@ -8,7 +8,7 @@ _DIGITS = (  # coarse to fine
     (1, 2, 5),
     (1, 1.5, 2, 3, 5, 7),
     (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9),
-    tuple(np.arange(10, 100) / 10),
+    *(tuple(np.arange(10, 100, step) / 10) for step in (5, 2, 1)),
 )
 _FEWEST = 3
 
