@@ -14,7 +14,7 @@ def repeat(*flags):
     return subprocess.run([*MAIN, *flags], capture_output=True, text=True, check=False)
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 def test_a_row_comes_out_again_and_another_one_is_noticed(finished, tmp_path):
     run, workdir = tmp_path / "run", tmp_path / "again"
     shutil.copytree(finished[0], run)
