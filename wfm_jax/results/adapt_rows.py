@@ -6,17 +6,9 @@ A row is one score of one method on one target, from one number of labelled fram
 import functools
 
 from wfm_jax.results import rows
-from wfm_jax.results.rows import Column, Row
+from wfm_jax.results.rows import Column, Row, measured_columns
 
 __all__ = ["COLUMNS", "Row", "append_rows", "complete_row", "read_rows"]
-
-
-def _measured(name: str, meaning: str) -> tuple[Column, ...]:
-    return (
-        Column(name, "float64", meaning),
-        Column(f"{name}_low", "float64", f"lower end of the 95 % interval of {name}"),
-        Column(f"{name}_high", "float64", f"upper end of the 95 % interval of {name}"),
-    )
 
 
 COLUMNS = (
@@ -33,8 +25,10 @@ COLUMNS = (
     Column("best_step", "float64", "step of the lowest loss on held-back frames, mean over seeds"),
     Column("before", "float64", "the score of the model as it came"),
     Column("after", "float64", "the score of the adapted model, mean over seeds"),
-    *_measured("gain", "how much better the score became, mean over seeds"),
-    *_measured("recovered", "share of full fine-tuning's gain; null where that is not certain"),
+    *measured_columns("gain", "how much better the score became, mean over seeds"),
+    *measured_columns(
+        "recovered", "share of full fine-tuning's gain; null where that is not certain"
+    ),
     Column("test_frames", "int64", "test frames of the target"),
     Column("test_frames_hash", "str", "hash of them"),
     Column("teacher_hash", "str", "hash of the weights of the model as it came"),

@@ -3,22 +3,14 @@
 import functools
 
 from wfm_jax.results import rows
-from wfm_jax.results.rows import Column, Row
+from wfm_jax.results.rows import Column, Row, measured_columns
 
 __all__ = ["COLUMNS", "Row", "append_rows", "complete_row", "read_rows", "write_parquet"]
 
 
-def _measured(name: str, meaning: str) -> tuple[Column, ...]:
-    return (
-        Column(name, "float64", meaning),
-        Column(f"{name}_low", "float64", f"lower end of the 95 % interval of {name}"),
-        Column(f"{name}_high", "float64", f"upper end of the 95 % interval of {name}"),
-    )
-
-
 def _with_theory(name: str, meaning: str) -> tuple[Column, ...]:
     return (
-        *_measured(name, meaning),
+        *measured_columns(name, meaning),
         Column(f"{name}_theory", "float64", f"closed form of {name} for a known channel"),
         Column(
             f"{name}_z", "float64", "genie, from 10 wrong frames on: (measured - theory) / error"
@@ -42,8 +34,8 @@ COLUMNS = (
     *_with_theory("ber", "bit error rate"),
     *_with_theory("ser", "symbol error rate"),
     *_with_theory("gmi", "generalised mutual information, bits per symbol"),
-    *_measured("fer", "frame error rate, uncoded"),
-    *_measured("channel_nmse_db", "channel estimation error over channel power"),
+    *measured_columns("fer", "frame error rate, uncoded"),
+    *measured_columns("channel_nmse_db", "channel estimation error over channel power"),
     Column("predicted_nmse_db", "float64", "the same as the receiver itself expects it"),
     Column("status", "str", "why the point ended"),
     Column("ends_curve", "int64", "1: the curve was not followed to higher SNRs, else 0"),

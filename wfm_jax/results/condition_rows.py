@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from wfm_jax.results import rows
 from wfm_jax.results.naming import Row
-from wfm_jax.results.rows import Column
+from wfm_jax.results.rows import Column, measured_columns
 
 __all__ = ["COLUMNS", "RECEIVERS", "Row", "read_rows", "row_of"]
 
@@ -24,14 +24,6 @@ RECEIVERS = {
 """Receivers and what people read for them."""
 
 
-def _measured(name: str, meaning: str) -> tuple[Column, ...]:
-    return (
-        Column(name, "float64", meaning),
-        Column(f"{name}_low", "float64", f"lower end of the 95 % interval of {name}"),
-        Column(f"{name}_high", "float64", f"upper end of the 95 % interval of {name}"),
-    )
-
-
 COLUMNS = (
     Column("condition", "str", "name of the condition; baseline: the model's own link"),
     Column("words", "str", "the condition as people read it"),
@@ -39,13 +31,17 @@ COLUMNS = (
     Column("snr_db", "float64", "nominal SNR"),
     Column("constellation", "int64", "points of the square QAM; null: all frames"),
     Column("frames", "int64", "test frames behind the row"),
-    *_measured("ber", "bit error rate"),
-    *_measured("loss_db", "extra SNR over what the receiver itself needs under the baseline"),
-    *_measured("ahead_db", "SNR that the better LMMSE made for the link needs more than this one"),
+    *measured_columns("ber", "bit error rate"),
+    *measured_columns(
+        "loss_db", "extra SNR over what the receiver itself needs under the baseline"
+    ),
+    *measured_columns(
+        "ahead_db", "SNR that the better LMMSE made for the link needs more than this one"
+    ),
     Column("ahead_of", "str", "which of the LMMSE receivers made for the link is the better one"),
-    *_measured("nmse_db", "channel estimation error over channel power"),
-    *_measured("amc_accuracy", "share of modulations told rightly"),
-    *_measured("gmi_fraction", "GMI over bits per symbol"),
+    *measured_columns("nmse_db", "channel estimation error over channel power"),
+    *measured_columns("amc_accuracy", "share of modulations told rightly"),
+    *measured_columns("gmi_fraction", "GMI over bits per symbol"),
     Column("test_frames_hash", "str", "hash of the condition's test frames"),
     Column("teacher_hash", "str", "hash of the model's weights"),
 )

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from wfm_jax.results import rows
 from wfm_jax.results.naming import Row
-from wfm_jax.results.rows import Column
+from wfm_jax.results.rows import Column, measured_columns
 
 TEACHER = "teacher"
 HOME = "as_trained"
@@ -50,14 +50,6 @@ LOSSES = SCORES | {SNR_LOSS: Score("at BER", "dB SNR", 1.0, 2, False)}
 """And the one that is a loss by itself: extra SNR for the teacher's bit error rate."""
 
 
-def _measured(name: str, meaning: str) -> tuple[Column, ...]:
-    return (
-        Column(name, "float64", meaning),
-        Column(f"{name}_low", "float64", f"lower end of the 95 % interval of {name}"),
-        Column(f"{name}_high", "float64", f"upper end of the 95 % interval of {name}"),
-    )
-
-
 COLUMNS = (
     Column("place", "str", f"name of the place; {HOME}: the teacher's own link"),
     Column("words", "str", "the place as people read it"),
@@ -65,10 +57,12 @@ COLUMNS = (
     Column("model_hash", "str", "hash of the packed file, or of the teacher's weights"),
     Column("size_bytes", "int64", "of the packed file; null: the teacher"),
     Column("metric", "str", f"of {', '.join(LOSSES)}"),
-    *_measured("value", "the metric in its own unit"),
-    *_measured("place_loss", "of the teacher: how much worse it is here than at home"),
-    *_measured("loss", "of a packed file: how much worse it is than the teacher, same frames"),
-    *_measured("excess", "of a packed file: its loss here less its loss at home"),
+    *measured_columns("value", "the metric in its own unit"),
+    *measured_columns("place_loss", "of the teacher: how much worse it is here than at home"),
+    *measured_columns(
+        "loss", "of a packed file: how much worse it is than the teacher, same frames"
+    ),
+    *measured_columns("excess", "of a packed file: its loss here less its loss at home"),
     Column("frames", "int64", "test frames behind the row, at each SNR"),
     Column("test_frames_hash", "str", "hash of the place's frames"),
     Column("teacher_hash", "str", "hash of the teacher's weights"),

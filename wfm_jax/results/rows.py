@@ -21,6 +21,7 @@ __all__ = [
     "append_row",
     "append_rows",
     "config_id",
+    "measured_columns",
     "read_rows",
     "write_parquet",
 ]
@@ -34,6 +35,15 @@ class Column(NamedTuple):
     name: str
     dtype: str
     meaning: str
+
+
+def measured_columns(name: str, meaning: str) -> tuple[Column, Column, Column]:
+    """A number and the ends of its 95 % interval: ``name``, ``name_low``, ``name_high``."""
+    return (
+        Column(name, "float64", meaning),
+        Column(f"{name}_low", "float64", f"lower end of the 95 % interval of {name}"),
+        Column(f"{name}_high", "float64", f"upper end of the 95 % interval of {name}"),
+    )
 
 
 def _scored(name: str, meaning: str) -> tuple[Column, Column]:

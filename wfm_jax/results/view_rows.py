@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from wfm_jax.results import rows
 from wfm_jax.results.naming import Row
-from wfm_jax.results.rows import Column
+from wfm_jax.results.rows import Column, measured_columns
 
 __all__ = ["COLUMNS", "TASKS", "Row", "read_rows", "subset_words", "subsets"]
 
@@ -24,14 +24,6 @@ TASKS = {
 """Tasks and what people read for them."""
 
 
-def _measured(name: str, meaning: str) -> tuple[Column, ...]:
-    return (
-        Column(name, "float64", meaning),
-        Column(f"{name}_low", "float64", f"lower end of the 95 % interval of {name}"),
-        Column(f"{name}_high", "float64", f"upper end of the 95 % interval of {name}"),
-    )
-
-
 COLUMNS = (
     Column("views", "str", "views that are present, joined by '+'"),
     Column("removed", "str", "views of the model that are not; null: none"),
@@ -39,12 +31,12 @@ COLUMNS = (
     Column("information", "str", "whether the views tell the task: yes | part | no"),
     Column("reason", "str", "why"),
     Column("metric", "str", "the score with its unit"),
-    *_measured("score", "the score with these views"),
+    *measured_columns("score", "the score with these views"),
     Column("full", "float64", "the score with all views"),
     Column("prior", "float64", "the score of who never saw the frame"),
     Column("null", "float64", "the score of the model with every prunable weight zero, all views"),
-    *_measured("retention", "(score - prior) / (full - prior); null: nothing to retain"),
-    *_measured("retention_null", "(score - null) / (full - null)"),
+    *measured_columns("retention", "(score - prior) / (full - prior); null: nothing to retain"),
+    *measured_columns("retention_null", "(score - null) / (full - null)"),
     Column("verdict", "str", "kept | lost | open: retention against .9, where the views tell all"),
     Column("test_frames_hash", "str", "hash of the test frames"),
     Column("teacher_hash", "str", "hash of the model's weights"),
