@@ -70,11 +70,12 @@ def test_what_differs_in_another_setting_is_set_aside(rows, written):
     odd = configuration("KD-P-Q", 4, 0.75, 99.0, seed=0, recovery_steps=0, alpha=1.0)
     mse = configuration("P-Q", 4, 0.75, 99.0, seed=0, recovery_steps=0, scale="mse")
     usual = configuration("KD-P-Q", 4, 0.75, 99.0, seed=0, recovery_steps=0)
+    two = usual | {"config_id": "two views", "student": "same:grid+csi"}
     twice = usual | {"config_id": "again", "seed": 1}
-    extra = [row | {"teacher_hash": "teacher0"} for row in (odd, mse, usual, twice)]
+    extra = [row | {"teacher_hash": "teacher0"} for row in (odd, mse, two, usual, twice)]
     study = read_study([written([*rows, *extra])])
-    assert study.aside == {"alpha=1.0": 1, "scale=mse": 1}
-    assert len(study.rows) == len(rows) + 4
+    assert study.aside == {"alpha=1.0": 1, "scale=mse": 1, "views=grid+csi": 1}
+    assert len(study.rows) == len(rows) + 5
     assert len(study.compared) == len(rows) + 2 - 4  # less the references
 
 

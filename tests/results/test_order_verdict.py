@@ -50,9 +50,20 @@ def test_it_is_a_page_of_100_columns(page):
 
 def test_it_says_seeds_teachers_device_and_budget(page):
     head = " ".join(page.partition("In short")[0].split())
-    for part in ("Seeds: 10, nested in 3 teachers: teacher0 (4)", "Device: cpu cpu", "frames,",
-                 "200 optimizer steps, with recovery the last 50", "8 contrasts"):  # fmt: skip
+    for part in ("Seeds: 10, nested in 3 teachers of 190,000 parameters: teacher0 (4)",
+                 "Device: cpu cpu", "frames,", "200 optimizer steps, with recovery the last 50",
+                 "8 contrasts"):  # fmt: skip
         assert part in head
+
+
+def test_students_that_read_fewer_views_are_compared_like_others(rows, page):
+    def read_two(row):
+        return row | {"student": f"{row['student']}:grid+csi"} if row["student"] else row
+
+    of_two = verdict(findings_of([read_two(row) for row in rows]))
+    assert " ".join(of_two.split()) == " ".join(page.split()).replace(
+        " Files:", " Students read grid and csi only. Files:"
+    )
 
 
 def test_what_is_established_and_what_is_not(page):

@@ -110,7 +110,7 @@ def _way(row: Row, column: str) -> str:
             short = text[1:] if text.startswith("0.") else text
             return "" if value == usual else word + short
         case "student":
-            return value.partition(":")[2]
+            return student_views(row)
         case "scale":
             return "learned" if value == "learned" else ""
         case "group_size":
@@ -126,6 +126,11 @@ def _way(row: Row, column: str) -> str:
 def student_size(row: Row) -> str:
     """``same`` or ``smaller``, whatever it reads; ``same`` where nothing is said."""
     return (row.get("student") or "same").partition(":")[0]
+
+
+def student_views(row: Row) -> str:
+    """The views that the student reads, ``grid+csi``; empty where they are all."""
+    return (row.get("student") or "").partition(":")[2]
 
 
 def pipeline_name(row: Row) -> str:

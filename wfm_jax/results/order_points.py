@@ -151,7 +151,7 @@ def _stripped(block: Block) -> tuple:
 def _point(row: Row, unit: Unit, score: float) -> Point:
     block = Block(
         unit,
-        row["student"] or "same",
+        naming.student_size(row),
         bool(row["recovery_steps"]),
         row["structure"],
         row["weight_bits"],

@@ -16,10 +16,12 @@ FILES = ("results.jsonl", "results.parquet", "rows.parquet")
 _TRAINING = ("KD", "FT")
 _OF_P = ("sparsity", "structure", "score_on", "distribution", "score")
 _OF_Q = ("weight_bits", "act_bits", "table_bits", "train_from", "scale", "rounding")
+_VIEWS = "views"
 _ONE_VALUE = (
     *("distribution", "score", "rounding", "bound", "group_size", "quant_format", "allocation"),
     *("act_bits", "vector_bits", "rank_share", "temperature", "alpha", "feature_weight"),
     *("relation_weight", "attention_weight", "learning_rate", "steps", "unlabelled_frames"),
+    _VIEWS,
 )
 _ONE_VALUE_AT_BITS = ("scale", "table_bits")
 
@@ -172,9 +174,9 @@ def _set_aside(rows: Sequence[Row]) -> tuple[list[Row], dict[str, int]]:
     compared, aside = [], Counter()
     for row in rows:
         unusual = [
-            f"{name}={row[name]}"
+            f"{name}={_setting(row, name)}"
             for (name, bits), value in usual.items()
-            if bits in (None, row["weight_bits"]) and row[name] not in (None, value)
+            if bits in (None, row["weight_bits"]) and _setting(row, name) not in (None, value)
             if not (name == "recovery_steps" and row[name] == 0)
         ]
         if unusual:
@@ -184,7 +186,13 @@ def _set_aside(rows: Sequence[Row]) -> tuple[list[Row], dict[str, int]]:
     return compared, dict(aside)
 
 
-def _most_common(rows: Iterable[Row], column: str) -> Any:
+def _most_common(rows: Iterable[Row], name: str) -> Any:
     """The value that most rows have; of equally many the least, so that no order of rows counts."""
-    counts = Counter(row[column] for row in rows if row[column] is not None)
+    values = [_setting(row, name) for row in rows]
+    counts = Counter(value for value in values if value is not None)
     return max(sorted(counts), key=counts.__getitem__, default=None)
+
+
+def _setting(row: Row, name: str) -> Any:
+    """A column, or the views that the student reads."""
+    return (naming.student_views(row) or "all") if name == _VIEWS else row[name]

@@ -62,13 +62,17 @@ def _head(findings: Findings) -> str:
     recovery = sorted({row["recovery_steps"] for row in rows if row["recovery_steps"]})
     of_these = f", with recovery the last {recovery[0]:,} of them on the task" if recovery else ""
     m, n = len(findings.answers), len(findings.units)
+    teacher = naming.reference(findings.study.rows, "teacher")
+    size = f" of {teacher['params_total']:,} parameters" if teacher else ""
+    read = sorted({naming.student_views(row).replace("+", " and ") for row in rows} - {""})
+    reading = f" Students read {', '.join(read)} only." if read else ""
     lines = [
         "The order of pruning (P), quantization (Q) and distillation (KD)",
         "",
         *_wrapped(
-            f"Seeds: {n}, nested in {len(seeds)} {_plural('teacher', len(seeds))}: {teachers}. "
-            f"Files: {len(rows):,}. Device: {device}. Test frames: {rows[0]['test_frames_hash']}, "
-            "the same for all."
+            f"Seeds: {n}, nested in {len(seeds)} {_plural('teacher', len(seeds))}{size}: "
+            f"{teachers}.{reading} Files: {len(rows):,}. Device: {device}. Test frames: "
+            f"{rows[0]['test_frames_hash']}, the same for all."
         ),
         *_wrapped(
             f"Equal budgets: every pipeline with KD or FT has {steps} optimizer steps{of_these}. "
