@@ -10,7 +10,7 @@ import pytest
 from wfm_jax.evaluate import link_state, scores, view_removal, view_rows
 from wfm_jax.evaluate.intervals import resample_weights
 from wfm_jax.evaluate.view_information import INFORMATION, TASKS, told_by
-from wfm_jax.evaluate.view_removal import Measured, check_subset, score_views, standard_subsets
+from wfm_jax.evaluate.view_removal import Measured, check_subset, standard_subsets
 from wfm_jax.model.config import VIEWS
 from wfm_jax.results import view_rows as columns
 
@@ -27,7 +27,7 @@ def frame(drawn):
 def seen(pico):
     """``seen(frame, views)``: scores of the model that is given these views."""
     config, apply, params = pico
-    program = jax.jit(functools.partial(score_views, config, apply))
+    program = jax.jit(functools.partial(scores.score, config, apply))
 
     def run(frame, views):
         present = np.array([[view in views for view in VIEWS]] * frame.n0.size)

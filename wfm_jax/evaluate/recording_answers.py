@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from wfm_jax.evaluate.chunks import in_blocks
-from wfm_jax.evaluate.scores import FrameScores
-from wfm_jax.evaluate.view_removal import check_subset, score_views
+from wfm_jax.evaluate.scores import FrameScores, score
+from wfm_jax.evaluate.view_removal import check_subset
 from wfm_jax.model import ModelConfig, build, prepare
 from wfm_jax.model.config import VIEWS
 from wfm_jax.results.recorded_frames import Labels
@@ -89,7 +89,7 @@ def score_segments(
     @jax.jit
     def program(params: Any, iq: jax.Array, labels: Labels, present: jax.Array) -> FrameScores:
         frame = link.Frame(**link.views(config.link, iq), **labels._asdict())
-        return score_views(config, apply, params, frame, present)
+        return score(config, apply, params, frame, present)
 
     found = []
     for subset in subsets:

@@ -93,9 +93,15 @@ class Payload(NamedTuple):
     channel_power: jax.Array
 
 
-def score(config: ModelConfig, apply: Apply, params: Any, frame: link.Frame) -> FrameScores:
-    """The scores of :func:`score_and_demap` alone; arguments as of :func:`score_and_demap`."""
-    return score_and_demap(config, apply, params, frame)[0]
+def score(
+    config: ModelConfig,
+    apply: Apply,
+    params: Any,
+    frame: link.Frame,
+    present: jax.Array | None = None,
+) -> FrameScores:
+    """The scores of :func:`score_and_demap` alone; arguments as of :func:`answer`."""
+    return score_answers(config, answer(config, apply, params, frame, present))[0]
 
 
 def score_and_demap(
@@ -126,9 +132,17 @@ class Answers(NamedTuple):
     blind: Outputs
 
 
-def answer(config: ModelConfig, apply: Apply, params: Any, frame: link.Frame) -> Answers:
-    """Runs the two passes; arguments of :func:`score_and_demap`."""
-    batch = to_batch(config, frame, blind=jnp.zeros(frame.modulation.shape, bool))
+def answer(
+    config: ModelConfig,
+    apply: Apply,
+    params: Any,
+    frame: link.Frame,
+    present: jax.Array | None = None,
+) -> Answers:
+    """Runs the two passes; arguments of :func:`score_and_demap`, and ``present``
+    bool[n_frames, len(VIEWS)], the views that each frame has, at least one of the model's
+    (default: all)."""
+    batch = to_batch(config, frame, jnp.zeros(frame.modulation.shape, bool), present)
     masked = jnp.full_like(batch.inputs.modulation, config.n_modulations)
     known = apply(params, batch.inputs)
     return Answers(batch, known, apply(params, batch.inputs._replace(modulation=masked)))

@@ -12,17 +12,9 @@ from wfm_jax.evaluate import link_state
 from wfm_jax.evaluate.chunks import in_chunks
 from wfm_jax.evaluate.frames import TestSet, test_frames
 from wfm_jax.evaluate.metrics import AMC_SNRS_DB
-from wfm_jax.evaluate.scores import (
-    Apply,
-    FrameScores,
-    Scored,
-    class_bits,
-    grid_power,
-    no_scores,
-    score_payload,
-)
+from wfm_jax.evaluate.scores import FrameScores, Scored, no_scores, score
 from wfm_jax.evaluate.stacked import stack_over_snr
-from wfm_jax.model import ModelConfig, bit_llrs, build, to_batch
+from wfm_jax.model import ModelConfig, build
 from wfm_jax.model.config import VIEWS
 from wfm_jax.results.progress import Progress, Silent
 from wfm_jax.signal import link
@@ -47,44 +39,6 @@ def check_subset(config: ModelConfig, subset: Iterable[str]) -> tuple[str, ...]:
             f"views must be some of {', '.join(config.views)}, got {'+'.join(sorted(subset))!r}"
         )
     return tuple(view for view in VIEWS if view in subset)
-
-
-def score_views(
-    config: ModelConfig, apply: Apply, params: Any, frame: link.Frame, present: jax.Array
-) -> FrameScores:
-    """:func:`wfm_jax.evaluate.scores.score` of frames that have some of their views.
-
-    Args:
-        config: the model.
-        apply: its forward pass.
-        params: what the forward pass sees.
-        frame: the test frames.
-        present: bool[n_frames, len(VIEWS)], the views each frame has; at least one of the model's.
-    """
-    batch = to_batch(config, frame, jnp.zeros(frame.modulation.shape, bool), present)
-    masked = jnp.full_like(batch.inputs.modulation, config.n_modulations)
-    known = apply(params, batch.inputs)
-    blind = apply(params, batch.inputs._replace(modulation=masked))
-    error = grid_power(known.channel - batch.channel) * frame.n0 / batch.n0
-    llr = bit_llrs(config.link, batch.inputs, known, frame.modulation)
-    payload = score_payload(config.link, frame, llr, error)
-    decided = jnp.argmax(blind.modulation, axis=-1)
-    sign = jnp.where(frame.los, 1.0, -1.0)
-    return FrameScores(
-        *payload,
-        modulation=decided.astype(jnp.float32),
-        amc_correct=(decided == frame.modulation).astype(jnp.float32),
-        k_error_db=jnp.where(frame.has_k, jnp.abs(blind.k_db - frame.k_db), 0.0),
-        has_k=frame.has_k.astype(jnp.float32),
-        snr_error_db=jnp.abs(blind.snr_db - frame.snr_db),
-        los_correct=((blind.los > 0.0) == frame.los).astype(jnp.float32),
-        loss=1.0
-        - payload.gmi_fraction
-        + class_bits(blind.modulation, frame.modulation)
-        + jax.nn.softplus(-sign * blind.los) / jnp.log(2.0),
-        delay_spread_error_s=jnp.abs(blind.delay_spread_s - frame.delay_spread_s),
-        doppler_error_hz=jnp.abs(blind.doppler_hz - frame.doppler_hz),
-    )
 
 
 class Measured(NamedTuple):
@@ -124,7 +78,7 @@ def measure(
     def program(params: Any, frame: link.Frame, present: jax.Array) -> FrameScores:
         def scores(frame: link.Frame) -> FrameScores:
             each = jnp.broadcast_to(present, (frame.n0.size, len(VIEWS)))
-            return score_views(config, apply, params, frame, each)
+            return score(config, apply, params, frame, each)
 
         return in_chunks(scores, frame)
 
