@@ -2,9 +2,11 @@
 
 import re
 
+import numpy as np
 import pytest
 
 from tests.results.made_order_study import make_study
+from wfm_jax.results import order_verdict
 from wfm_jax.results.naming import configurations
 from wfm_jax.results.order_contrasts import CONTRASTS, PRIMARY
 from wfm_jax.results.order_exploratory import arm_curves, exploratory, standings
@@ -13,6 +15,7 @@ from wfm_jax.results.order_rows import StudyRows
 from wfm_jax.results.order_sanity import Sameness
 from wfm_jax.results.order_study import answers
 from wfm_jax.results.order_verdict import Findings, verdict
+from wfm_jax.results.sign_flips import Interval
 
 EFFECTS = {"P-Q-FT": -0.9, "KD-P-Q": -3.0, "KD-Q-P": -3.0, ("Q-P-KD", "latent"): -2.0}
 UNSTRUCTURED = "unstructured"
@@ -73,6 +76,28 @@ def test_what_is_established_and_what_is_not(page):
     assert "corrected .016; 10 seeds." in block(page, 4)
     assert "EQUIVALENT" in block(page, 1)
     assert "the same sign" in block(page, 5)
+
+
+def test_structures_have_their_own_means():
+    study = {"pipelines": ("P-Q-KD", "P-Q-FT"), "students": ("same",), "recoveries": (0,)}
+    rows = make_study({"P-Q-FT": -1.0}, noise=0.001, factors=(), **study)
+    heads = make_study({"P-Q-FT": -3.0}, noise=0.001, factors=(), **study)
+    heads = [r | {"structure": "heads", "config_id": f"h{r['config_id']}"} for r in heads]
+    text = block(verdict(findings_of([*rows, *configurations(heads)])), 4)
+    assert "P-Q-KD minus P-Q-FT: +2.00 points" in text
+    assert "(heads, mean +3.00): the sign is known at all sizes" in text
+    assert "(unstructured, mean +1.00): the sign is known at all sizes" in text
+
+
+def test_sizes_at_which_the_sign_is_known_are_ranges_or_single():
+    kilobytes = np.array([50.0, 60.0, 70.0, 80.0])
+    known, unknown = Interval(0.1, 0.2), Interval(-0.1, 0.2)
+    for band, words in (
+        ((known, unknown, known, known), "at 50, 70 to 80 kB"),
+        ((unknown, known, unknown, unknown), "at 60 kB"),
+        ((unknown,) * 4, "at no size"),
+    ):
+        assert order_verdict._decided(band, kilobytes) == f"the sign is known {words}"
 
 
 def test_it_is_held_against_the_literature(page):

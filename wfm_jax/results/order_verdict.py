@@ -178,7 +178,9 @@ def _in_other_scores(i: int, findings: Findings) -> str:
 def _sizes(answer: Answer) -> str:
     sentences = []
     for panel in answer.estimate.panels:
-        of = f" ({panel.structure})" if len(answer.estimate.panels) > 1 else ""
+        of = ""
+        if len(answer.estimate.panels) > 1:
+            of = f" ({panel.structure}, mean {panel.differences.mean():+.2f})"
         low, high = (f"{size / 1000:.3g}" for size in panel.size_bytes[[0, -1]])
         at = _decided(panel.band(), panel.size_bytes / 1000)
         start = panel.indifferent_from()
@@ -200,8 +202,8 @@ def _decided(band: Sequence[Interval], kilobytes: np.ndarray) -> str:
         return "the sign is known at no size"
     if len(runs[0]) == len(band):
         return "the sign is known at all sizes"
-    ranges = [f"{kilobytes[i[0]]:.3g} to {kilobytes[i[-1]]:.3g}" for i in runs]
-    return f"the sign is known at {', '.join(ranges)} kB"
+    ends = [dict.fromkeys(f"{kilobytes[i]:.3g}" for i in (run[0], run[-1])) for run in runs]
+    return f"the sign is known at {', '.join(map(' to '.join, ends))} kB"
 
 
 def _held_against(claim: Claim, answer: Answer) -> str:
