@@ -99,7 +99,7 @@ def write_contrasts(folder, rng):
             difference = float(scale * rng.normal())
             lines.append({
                 "a": a, "b": b, "weight_bits": bits, "sparsity": sparsity, "student": "same",
-                "seed": 0, "metric": metric, "difference": difference,
+                "seed": 0, "ways": "", "metric": metric, "difference": difference,
                 "low": difference - 0.01, "high": difference + 0.01,
             })  # fmt: skip
     text = "".join(json.dumps(line) + "\n" for line in lines)

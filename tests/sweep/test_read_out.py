@@ -1,6 +1,7 @@
 """What people read: the yardstick, the contrasts, and rows shown at every operating point."""
 
 import io
+import itertools
 
 import numpy as np
 from rich.console import Console
@@ -68,6 +69,24 @@ def test_contrasts_pair_what_differs_in_the_pipeline_alone(test_set, tmp_path):
     contrasts.print_contrasts(found, Console(file=text, width=100))
     assert "P-Q-KD - P-Q-FT" in text.getvalue()
     assert max(map(len, text.getvalue().splitlines())) <= 100
+
+
+def test_contrasts_say_recovery_and_structure(test_set, tmp_path):
+    rows = [row(pipeline, structure=structure, recovery_steps=recovery, config_id=f"{i}")
+            for i, (pipeline, structure, recovery) in enumerate(
+                itertools.product(("P-Q", "P-Q-KD"), ("unstructured", "2:4"), (0, 5)))]  # fmt: skip
+    for r in rows:
+        write_scores(tmp_path, r["config_id"], test_set, 0.1)
+    found = contrasts.contrasts(rows, tmp_path, test_set)[::2]
+    assert [(c["a"], c["b"], c["ways"]) for c in found] == [
+        ("P-Q-KD", "P-Q", ""),
+        ("P-Q-KD+r", "P-Q+r", ""),
+        ("P-Q-KD", "P-Q", "2:4"),
+        ("P-Q-KD+r", "P-Q+r", "2:4"),
+    ]
+    text = io.StringIO()
+    contrasts.print_contrasts([c for c in found for _ in range(2)], Console(file=text, width=100))
+    assert "P-Q-KD+r - P-Q+r   4b 75% 2:4" in text.getvalue()
 
 
 def test_rows_stored_once_are_shown_at_every_point():

@@ -139,7 +139,7 @@ def test_a_sweep_tells_of_the_pair_too():
     """There is no number of bits in it."""
     contrast = {
         **{"a": "P-S-KD", "b": "P-S-FT", "sparsity": 0.85, "weight_bits": None},
-        **{"student": "same", "seed": 0, "difference": 0.02, "low": 0.01, "high": 0.03},
+        **{"student": "same", "seed": 0, "ways": "", "difference": 0.02, "low": 0.01, "high": 0.03},
     }
     console = Console(file=io.StringIO(), width=100)
     contrasts.print_contrasts([contrast, contrast], console)

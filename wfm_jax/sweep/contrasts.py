@@ -18,7 +18,7 @@ from rich.table import Table
 from wfm_jax.evaluate import metrics
 from wfm_jax.evaluate.frames import TestSet
 from wfm_jax.evaluate.intervals import paired_difference, resample_weights
-from wfm_jax.results import atomic
+from wfm_jax.results import atomic, naming
 from wfm_jax.results.progress import Progress, Silent
 from wfm_jax.sweep.measure import RESAMPLES_SEED, load_scores
 
@@ -60,11 +60,12 @@ def contrasts(
         progress: told of every pair, where there are many.
 
     Returns:
-        One dict a pair and metric: ``a``, ``b``, the operating point, ``student``, ``seed``,
+        One dict a pair and metric: ``a``, ``b`` (pipelines with their marks), the operating point,
+        ``student``, ``seed``, ``ways`` (words for how ``a`` acts, less those of all rows),
         ``metric``, ``difference`` (a minus b), ``low`` and ``high`` of its 95 % interval.
     """
     weights = resample_weights(test_set.strata, seed=RESAMPLES_SEED)
-    found, pairs = [], list(_matches(rows))
+    found, pairs, shared = [], list(_matches(rows)), set(naming.shared_ways(rows))
     progress = progress if progress and len(pairs) > MOST else Silent()
     progress.start("comparing pairs", len(pairs))
     for a, b in pairs:
@@ -73,9 +74,10 @@ def contrasts(
             difference, low, high = paired_difference(metric, one, other, weights)
             found.append(
                 {
-                    "a": a["pipeline"],
-                    "b": b["pipeline"],
+                    "a": naming.pipeline_name(a),
+                    "b": naming.pipeline_name(b),
                     **{column: a[column] for column in (*_POINT, "student", "seed")},
+                    "ways": " ".join(way for way in naming.ways(a) if way not in shared),
                     "metric": name,
                     "difference": difference,
                     "low": low,
@@ -118,11 +120,12 @@ def print_contrasts(found: Sequence[dict[str, Any]], console: Console) -> None:
 
 
 def _point(contrast: dict[str, Any]) -> str:
-    """``4b 75%``; without what the pipelines do not act on."""
+    """``4b 75% 2:4``; without what the pipelines do not act on."""
     bits, sparsity = contrast["weight_bits"], contrast["sparsity"]
     return " ".join(
         ([] if bits is None else [f"{bits:g}b"])
         + ([] if sparsity is None else [f"{100 * sparsity:g}%"])
+        + ([contrast["ways"]] if contrast["ways"] else [])
     )
 
 

@@ -85,6 +85,17 @@ def test_runs_of_other_teachers_and_columns_are_told_apart(run, other):
     assert f"one and two have different columns: {len(apart)} are" in said[1]
 
 
+def test_differences_of_all_runs_stand_pair_by_pair_and_point_by_point(run):
+    cut = [row | {"ways": "2:4"} for row in run.contrasts if row["weight_bits"] == 8.0]
+    both = [run, run._replace(name="other", contrasts=[*cut, *run.contrasts])]
+    shown = content.data(content.findings(both), [None, None])["contrasts"]
+    assert len(shown) == 2 * len(run.contrasts) + len(cut)
+    places = [(one["pair"], one["where"]) for one in shown if one["metric"] == "amc_accuracy"]
+    pairs = ["P-Q-KD less P-Q", "Q-P-KD less P-Q-KD"]
+    points = [*(["8b 50%"] * 2), *(["4b 75%"] * 2), *(["3b 90%"] * 2), "8b 50% 2:4"]
+    assert places == [(pair, point) for pair in pairs for point in points]
+
+
 def test_a_run_without_rows_has_content(run):
     empty = run._replace(rows=[], contrasts=[], curves=None)
     found = content.findings([empty])

@@ -125,7 +125,7 @@ def data(
         "tasks": [dict(zip(("column", "heading", "factor", "unit", "decimals", "more"), task,
                            strict=True)) for task in _TASKS],
         "chosen": _chosen(found),
-        "contrasts": [_contrast(run, row) for run in runs for row in run.contrasts],
+        "contrasts": _contrasts(runs),
         "commands": _commands(runs, commands),
         "cells": [heat_map(found) for found in cells if found.rows],
         "profiles": [{"title": p.title, "slot_ms": p.slot_ms, "rows": p.rows} for p in profiles],
@@ -205,6 +205,15 @@ def _chosen(found: Sequence[Finding]) -> list[int]:
     return list(dict.fromkeys(picked))[:_MOST_CURVES]
 
 
+def _contrasts(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Those of all runs, pair by pair and of a pair point by point, so that seeds and runs stand
+    beside each other."""
+    found = [_contrast(run, row) for run in runs for row in run.contrasts]
+    pairs = {pair: i for i, pair in enumerate(dict.fromkeys(one["pair"] for one in found))}
+    points = {at: i for i, at in enumerate(dict.fromkeys(one["where"] for one in found))}
+    return sorted(found, key=lambda one: (pairs[one["pair"]], points[one["where"]]))
+
+
 def _contrast(run: Run, row: Row) -> dict[str, Any]:
     bits, sparsity = row["weight_bits"], row["sparsity"]
     point = " ".join(
@@ -212,7 +221,7 @@ def _contrast(run: Run, row: Row) -> dict[str, Any]:
         + ([] if sparsity is None else [f"{100 * sparsity:.3g}%"])
     )
     student = row["student"] or "same"
-    words = [point or naming.DASH, "" if student == "same" else student]
+    words = [point or naming.DASH, "" if student == "same" else student, row["ways"]]
     return {
         "run": run.name,
         "pair": f"{row['a']} less {row['b']}",

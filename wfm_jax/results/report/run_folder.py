@@ -13,7 +13,7 @@ from wfm_jax.results.rows import COLUMNS, Column
 
 ROWS, CONTRASTS, CURVES = "results.jsonl", "contrasts.jsonl", "curves.parquet"
 _OF_CONTRASTS = (
-    *(Column(name, "str", "") for name in ("a", "b", "student", "metric")),
+    *(Column(name, "str", "") for name in ("a", "b", "student", "ways", "metric")),
     *(Column(name, "float64", "") for name in ("sparsity", "weight_bits")),
     Column("seed", "int64", ""),
     *(Column(name, "float64", "") for name in ("difference", "low", "high")),

@@ -21,7 +21,8 @@ function buildOrders() {
   }
   const pairs = [...new Set(all.map(({ pair }) => pair))];
   const metrics = [...new Set(all.map(({ metric }) => metric))];
-  const state = { metric: metrics[0], pair: "" };
+  const fits = all.length <= MOST_BARS * metrics.length;
+  const state = { metric: metrics[0], pair: fits ? "" : pairs[0] };
   const plot = byId("orders-plot");
   const update = () => (stale([plot]), table());
   byId("orders-controls").append(
@@ -35,7 +36,7 @@ function buildOrders() {
     labelled(
       "Pair",
       choice(
-        [["", "all pairs"], ...pairs.map((pair) => [pair, pair])],
+        [...(fits ? [["", "all pairs"]] : []), ...pairs.map((pair) => [pair, pair])],
         (value) => ((state.pair = value), update()),
       ),
     ),
@@ -75,7 +76,7 @@ function drawOrders(all, metric) {
   const several = new Set(own.map(({ seed }) => seed)).size > 1;
   const isOpen = (d) => d.low <= 0 && d.high >= 0;
   const where = (d) =>
-    `${DATA.commands.length > 1 ? `${d.run}, ` : ""}${d.where}${several ? `, seed ${plain(d.seed)}` : ""}`;
+    `${d.where}${DATA.commands.length > 1 ? `, ${d.run}` : ""}${several ? `, seed ${plain(d.seed)}` : ""}`;
   const pairs = [...new Set(own.map(({ pair }) => pair))];
   // Lines are numbered from below, with a gap between pairs.
   let line = 0;
@@ -109,12 +110,14 @@ function drawOrders(all, metric) {
     pair,
     y: Math.max(...lines.filter((_, k) => own[k].pair === pair)) + 0.95,
   }));
+  const longest = Math.max(...own.map((d) => where(d).length));
+  const left = Math.min(NARROW.matches ? 168 : 320, Math.max(112, 6.6 * longest + 14));
   const more = all.length > MOST_BARS ? `; the first ${MOST_BARS} of ${all.length}` : "";
   return {
     height: 90 + 19 * (line + 1.5),
     traces: [trace(false), trace(true)],
     look: {
-      margin: { l: NARROW.matches ? 112 : 130, r: 14, t: 10, b: 48 },
+      margin: { l: left, r: 14, t: 10, b: 48 },
       xaxis: axis(`difference in ${words}${unit ? ` (${unit})` : ""}${more}`, {
         zeroline: true,
         zerolinecolor: colour("muted"),
@@ -133,7 +136,7 @@ function drawOrders(all, metric) {
         xref: "paper",
         x: 0,
         xanchor: "left",
-        xshift: NARROW.matches ? -106 : -122,
+        xshift: 6 - left,
         y,
         text: `<b>${inPlot(pair)}</b>`,
         showarrow: false,
