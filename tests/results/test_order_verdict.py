@@ -8,7 +8,7 @@ import pytest
 from tests.results.made_order_study import make_study
 from wfm_jax.results import order_verdict
 from wfm_jax.results.naming import configurations
-from wfm_jax.results.order_contrasts import CONTRASTS, PRIMARY
+from wfm_jax.results.order_contrasts import CONTRASTS, OTHERS, PRIMARY
 from wfm_jax.results.order_exploratory import arm_curves, exploratory, standings
 from wfm_jax.results.order_points import points, units
 from wfm_jax.results.order_rows import StudyRows
@@ -67,6 +67,27 @@ def test_students_that_read_fewer_views_are_compared_like_others(rows, page):
     assert " ".join(of_two.split()) == " ".join(page.split()).replace(
         " Files:", " Students read grid and csi only. Files:"
     )
+
+
+def test_what_a_point_is_worth_is_told(rows, page):
+    assert "a point is .0042 of GMI fraction. Declared" in " ".join(page.split())
+    low = [row | {"gmi_fraction": -3.32}
+           if row["pipeline"] == "null" and row["teacher_hash"] == "teacher1" else row
+           for row in rows]  # fmt: skip
+    said = " ".join(verdict(findings_of(low)).split())
+    assert "a point is .0042, .042, .0042 of GMI fraction, by teacher, which" in said
+
+
+def test_other_scores_are_held_against_the_verdict(rows):
+    retention = next(score for score in OTHERS if score.name == "worst-task retention")
+    found = findings_of(rows)
+    assert {i for i, a in enumerate(found.answers, 1) if a.verdict == "established"} == {4, 5, 7}
+    turned = [row | {"retention": 2.0 - row["retention"]} if row["score_on"] == "latent" else row
+              for row in rows]  # fmt: skip
+    other = answers(points(StudyRows(turned, configurations(turned), {}), retention), CONTRASTS)
+    page = verdict(found._replace(others=[(retention, other)]))
+    line = "the same test in worst-task retention: same sign 4, 5; OTHER SIGN 7"
+    assert line in page
 
 
 def test_what_is_established_and_what_is_not(page):
@@ -142,7 +163,7 @@ def test_checks_are_told(rows):
               Sameness("three", 0, 0, 0.0, 0.0)]  # fmt: skip
     page = verdict(findings_of(rows, sanity=sanity, shuffled=(9, 200), aside={"alpha=1.0": 3}))
     for part in ("one: 4 pairs, equal in every bit", "two: 1 pair, DIFFER by up to 0.5; 2 pairs",
-                 "three: no such rows", "9 of 200 runs established something",
+                 "three: nothing to compare", "9 of 200 runs established something",
                  "as it must be", "3 with alpha=1.0"):  # fmt: skip
         assert part in " ".join(page.split())
     assert "MORE THAN CHANCE" in verdict(findings_of(rows, shuffled=(40, 200)))
@@ -166,3 +187,21 @@ def test_stages_are_told_one_by_one_and_arms_at_equal_bytes(rows):
     assert found[-1].name in ("KD-P-Q", "KD-Q-P")
     assert {"Q-P-KD^", "P-Q-FT*"} <= {own.name for own in found}
     assert sizes.size
+
+
+def test_stages_are_of_one_structure():
+    study = {"pipelines": ("P", "Q", "P-Q", "P-Q-KD"), "students": ("same",), "recoveries": (0,)}
+    rows = make_study(noise=0.01, factors=(), **study)
+    heads = make_study({"P-Q-KD": -9.0}, noise=0.01, factors=(), **study)
+    heads = [r | {"structure": "heads", "config_id": f"h{r['config_id']}"}
+             for r in configurations(heads) if "P" in r["pipeline"]]  # fmt: skip
+    both = [*rows, *heads]
+    text = exploratory(points(StudyRows(both, configurations(both), {}), PRIMARY))
+    tables = dict(re.findall(r"Student same, (\w+), stage by stage\n(.*?)(?=\n\n|\Z)", text, re.S))
+    alone = points(StudyRows(rows, configurations(rows), {}), PRIMARY)
+    assert f"{UNSTRUCTURED}, stage by stage\n{tables[UNSTRUCTURED].rstrip()}" in exploratory(alone)
+    ends = {
+        name: [float(v) for v in re.findall(r"KD +([\d.]+) ±", tables[name])] for name in tables
+    }
+    apart = np.subtract(ends[UNSTRUCTURED], ends["heads"])
+    np.testing.assert_allclose(apart, 9.0, atol=0.05)

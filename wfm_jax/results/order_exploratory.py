@@ -106,7 +106,8 @@ def _stages(points: Sequence[Point], student: str, structure: str) -> Iterator[s
     known: dict[tuple, list[Point]] = {}
     for point in points:
         block, label = point.block, point.label
-        if block.student == student and label[1:] == Label("")[1:]:
+        fits = block.student == student and block.structure in (None, structure)
+        if fits and label[1:] == Label("")[1:]:
             key = (label.pipeline, block.recovery, block.weight_bits, block.sparsity)
             known.setdefault(key, []).append(point)
     whole = [key for key in known if key[0].count("-") == 2 and None not in key and not key[1]]

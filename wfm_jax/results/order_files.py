@@ -75,10 +75,11 @@ def _write_numbers(findings: Findings, path: pathlib.Path) -> None:
     """A line a contrast and score: those of the primary score have verdicts and sizes."""
     lines = [_declared(i, answer) for i, answer in enumerate(findings.answers, start=1)]
     lines += [
-        {"contrast": i, "score": score.column, "exploratory": True, **_difference(answer)}
+        {"contrast": i, "score": score.column, "name": score.name, "exploratory": True,
+         **_difference(answer), "p": answer.p, "p_holm": answer.p_holm}
         for score, of in findings.others
         for i, answer in enumerate(of, start=1)
-    ]
+    ]  # fmt: skip
     text = "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines)
     atomic.write_bytes(path, text.encode())
 
@@ -88,6 +89,7 @@ def _declared(i: int, answer: Answer) -> dict[str, Any]:
     return {
         "contrast": i,
         "score": PRIMARY.column,
+        "name": PRIMARY.name,
         "exploratory": False,
         **_difference(answer),
         "together": _ends(answer.together),

@@ -173,7 +173,18 @@ def _value(row: Row, score: Score, ends: tuple[float, float] | None) -> float:
         null, teacher = ends
         kept = 100.0 * (value - null) / (teacher - null)
         return kept if math.isnan(kept) else max(kept, 0.0)
+    if value < score.least:
+        value = score.least
     return score.factor * (-value if score.smaller_is_better else value)
+
+
+def point_worth(study: StudyRows, score: Score) -> dict[str, float]:
+    """What a point of a share is worth under each teacher, in units of the score's column."""
+    found = {}
+    for teacher in sorted({row["teacher_hash"] for row in study.compared}):
+        null, full = _ends(study.rows, teacher, score)
+        found[teacher] = abs(full - null) / 100.0
+    return found
 
 
 def _ends(rows: Sequence[Row], teacher: str, score: Score) -> tuple[float, float]:

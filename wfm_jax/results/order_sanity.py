@@ -51,7 +51,11 @@ def sameness(rows: Sequence[Row]) -> list[Sameness]:
     rows = [row for row in naming.configurations(rows) if row["status"] == "ok"]
     return [
         _compared("Q-P scored on latent weights with absmax scales is P-Q", rows, _commuting),
-        _compared("KD-P-Q at alpha 1, student same, is P-Q (one row of both)", rows, _degenerate),
+        _compared(
+            "KD-P-Q at alpha 1, student same, is P-Q (a sweep keeps one row for both)",
+            rows,
+            _degenerate,
+        ),
     ]
 
 

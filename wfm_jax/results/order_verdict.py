@@ -11,7 +11,7 @@ import numpy as np
 
 from wfm_jax.results import naming, sign_flips
 from wfm_jax.results.order_contrasts import LEVEL, MARGIN, PRIMARY, Claim, Score
-from wfm_jax.results.order_points import Unit
+from wfm_jax.results.order_points import Unit, point_worth
 from wfm_jax.results.order_rows import StudyRows
 from wfm_jax.results.order_sanity import Sameness
 from wfm_jax.results.order_study import Answer, Estimate
@@ -80,15 +80,24 @@ def _head(findings: Findings) -> str:
         ),
         *_wrapped(
             f"Score: {PRIMARY.name}, in points: 0 is the null model (every prunable weight zero, "
-            "and what is below it), 100 the teacher. Declared before the run: "
-            f"{m} contrasts. Established: p < {_p(LEVEL)} in a sign-flip test over seeds, "
-            f"corrected for {m} contrasts (Holm). Equivalent: not established, and all of the "
-            f"interval that holds for {m} contrasts at once is within {MARGIN:g} points. Intervals "
-            "are over seeds, of 95 %; how scores would move with other test frames is not in them."
+            f"and what is below it), 100 the teacher; a point is {_worth(findings.study)}. "
+            f"Declared before the run: {m} contrasts. Established: p < {_p(LEVEL)} in a sign-flip "
+            f"test over seeds, corrected for {m} contrasts (Holm). Equivalent: not established, "
+            f"and all of the interval that holds for {m} contrasts at once is within {MARGIN:g} "
+            "points. Intervals are over seeds, of 95 %; how scores would move with other test "
+            "frames is not in them."
         ),
         *_wrapped(_power(m, n)),
     ]
     return "\n".join(lines)
+
+
+def _worth(study: StudyRows) -> str:
+    """A point in units of its column, by teacher where teachers differ."""
+    worth = [f"{value:.2g}".lstrip("0") for value in point_worth(study, PRIMARY).values()]
+    if len(set(worth)) == 1:
+        return f"{worth[0]} of GMI fraction"
+    return f"{_few(worth)} of GMI fraction, by teacher, which means over teachers mix"
 
 
 def _power(m: int, n: int) -> str:
@@ -238,9 +247,11 @@ def _check_texts(findings: Findings) -> Iterator[str]:
             f"labels exchanged within each seed, student, recovery and operating point: {found} of "
             f"{runs} runs established something, at most {most:.0f} may: {held}"
         )
+    for score, answers in findings.others:
+        yield f"the same test in {score.name}: {_beside(findings.answers, answers)}"
     for same in findings.sanity:
         if not same.exact + same.trained:
-            yield f"{same.name}: no such rows"
+            yield f"{same.name}: nothing to compare"
             continue
         parts = []
         if same.exact:
@@ -258,6 +269,21 @@ def _check_texts(findings: Findings) -> Iterator[str]:
         listed = _few([f"{n} with {setting}" for setting, n in aside.items()])
         yield f"set aside, at settings that most rows do not have: {listed}"
     yield "everything but the contrasts' verdicts is exploratory"
+
+
+def _beside(answers: Sequence[Answer], others: Sequence[Answer]) -> str:
+    """What another score says of the established contrasts, in words."""
+    kinds: dict[str, list[str]] = {"same sign": [], "left open": [], "OTHER SIGN": []}
+    for i, (answer, other) in enumerate(zip(answers, others, strict=True), start=1):
+        if answer.verdict != "established" or other.verdict == "not run":
+            continue
+        if other.verdict != "established":
+            kinds["left open"].append(f"{i}")
+        else:
+            alike = (answer.difference > 0.0) == (other.difference > 0.0)
+            kinds["same sign" if alike else "OTHER SIGN"].append(f"{i}")
+    parts = [f"{kind} {', '.join(found)}" for kind, found in kinds.items() if found]
+    return "; ".join(parts) or "nothing is established to compare"
 
 
 def _few(texts: Sequence[str]) -> str:
