@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from wfm_jax.export.from_model import pack_model
-from wfm_jax.export.grids import Uniform
+from wfm_jax.export.grids import Affine, Uniform
 from wfm_jax.export.packed import load_packed, pack, save_packed, unpack
+from wfm_jax.export.tensors import PackedTensor
 
 RNG = np.random.default_rng(0)
 
@@ -88,3 +89,26 @@ def test_not_a_number_is_refused_where_integers_are_wanted():
     settings = {"grids": {"w": Uniform(4, np.ones((1, 1), np.float32))}}
     with pytest.raises(ValueError, match=r"^w: "):
         pack_model({"w": np.float32([[np.nan]])}, **settings)
+
+
+@pytest.mark.parametrize("affine", [False, True])
+@pytest.mark.parametrize("groups", [1, 4])
+def test_columns_cut_out_after_quantization_cost_what_those_cut_out_before_do(affine, groups):
+    """Scales spread over two decades, half of the columns gone."""
+    n = 128
+    scale = np.float32(10.0) ** RNG.uniform(-2, 0, (groups, n)).astype(np.float32)
+    codes = np.clip(np.rint(2 * RNG.normal(size=(n, n))), -8, 7).astype(np.int32)
+    keep = np.broadcast_to(RNG.random(n) < 0.5, (n, n))
+    zero = np.full_like(scale, 8, np.int32)
+    grid = Affine(4, scale, zero) if affine else Uniform(4, scale)
+    stored = codes + 8 if affine else codes
+    effective = np.where(keep, grid.checked((n, n)).weights(stored), np.float32(0))
+    live = np.where(keep[:1], scale, np.float32(0))
+    before = grid._replace(scale=live)
+    after, first = (
+        pack(pack_model({"w": effective}, keep={"w": keep}, grids={"w": own}))
+        for own in (grid, before)
+    )
+    untouched = pack({"w": PackedTensor(stored, grid, keep)})
+    assert len(after) == len(first) < 0.95 * len(untouched)
+    np.testing.assert_array_equal(unpack(after)["w"].effective(), effective)

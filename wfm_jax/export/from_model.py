@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from wfm_jax.export.grids import Float, Grid, is_float16
+from wfm_jax.export.grids import Affine, Float, Grid, Uniform, is_float16
 from wfm_jax.export.tensors import PackedTensor
 
 
@@ -60,9 +60,25 @@ def _tensor(weights: Any, grid: Grid, keep: Any) -> PackedTensor:
     grid = grid.checked(w.shape)
     if isinstance(grid, Float) and grid.bits == 16 and not is_float16(wanted):
         raise ValueError("is not exactly representable in float16: round it first")
-    tensor = PackedTensor(grid.codes(wanted), grid, mask)
+    codes = grid.codes(wanted)
+    tensor = PackedTensor(codes, _without_idle_scales(grid, codes), mask)
     if tensor.effective().tobytes() != wanted.tobytes():
         raise ValueError(
             f"its weights are not on their grid of {grid.bits} bits: pass the snapped ones"
         )
     return tensor
+
+
+def _without_idle_scales(grid: Grid, codes: np.ndarray) -> Grid:
+    """The grid with a scale of zero wherever all that it scales is zero.
+
+    No weight changes, and a file whose weights are ordered by their scales holds what was cut out
+    after quantization in one place, as it does what was cut out before.
+    """
+    if not isinstance(grid, Uniform | Affine):
+        return grid
+    lengths = np.floor_divide(codes.shape, grid.scale.shape)
+    by_block = np.stack([grid.scale.shape, lengths], axis=1).ravel()
+    within = tuple(range(1, by_block.size, 2))
+    used = (codes != grid.zero_codes(codes.shape)).reshape(by_block).any(axis=within)
+    return grid._replace(scale=np.where(used, grid.scale, np.float32(0)))

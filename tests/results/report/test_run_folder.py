@@ -25,6 +25,7 @@ def copy(folder, tmp_path):
 def test_a_whole_run_is_read_and_left_as_it_is(folder):
     before = {file: file.read_bytes() for file in folder.iterdir()}
     run = read_run(folder)
+    assert run.folder == folder
     assert run.notes == []
     assert run.name == "whole"
     assert run.rows == rows.read_rows(folder / "results.jsonl")[0]

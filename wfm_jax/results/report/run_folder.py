@@ -26,7 +26,7 @@ class Run(NamedTuple):
 
     Attributes:
         name: of the run, where several are shown.
-        folder: where it lies.
+        folder: where it lies, as it was given.
         rows: configurations and references.
         manifest: which flags made them; None where that is not known.
         contrasts: paired differences, as ``contrasts.jsonl`` has them.
@@ -63,7 +63,9 @@ def read_run(folder: str | os.PathLike, name: str | None = None) -> Run:
     contrasts, also = _contrasts(path)
     curves, last = read_curves(path / CURVES)
     notes = [*notes, *more, *also, *last]
-    return Run(clean(name or path.name), path, rows, manifest, contrasts, curves, notes)
+    return Run(
+        clean(name or path.name), pathlib.Path(folder), rows, manifest, contrasts, curves, notes
+    )
 
 
 def _rows(path: pathlib.Path) -> tuple[list[dict[str, Any]], list[str]]:
