@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tests.results.made_order_study import make_study
+from wfm_jax.results import order_curves_picture
 from wfm_jax.results.naming import configurations
 from wfm_jax.results.order_contrasts import CONTRASTS, PRIMARY
 from wfm_jax.results.order_curves_picture import curves_picture
@@ -99,3 +100,17 @@ def test_the_axis_holds_every_interval(tmp_path, figures):
     ends = np.array([answer.together for answer in found])
     assert low < ends.min()
     assert ends.max() < high
+
+
+def test_bands_are_of_seeds_about_their_own_teacher():
+    own = np.random.default_rng(0).normal(size=(5, 3))
+    group = np.array([0, 1, 0, 1, 1])
+    offset = np.array([[50.0], [-7.0]])[group]
+    found = order_curves_picture._less_teachers(own + offset, ["b", "a", "b", "a", "a"])
+    np.testing.assert_allclose(found.mean(axis=0), (own + offset).mean(axis=0))
+    for of in (0, 1):
+        inside = own[group == of]
+        expected = inside - inside.mean(axis=0)
+        at = found[group == of]
+        np.testing.assert_allclose(at - at.mean(axis=0), expected, atol=1e-12)
+        np.testing.assert_allclose(at.mean(axis=0), found.mean(axis=0))

@@ -33,7 +33,8 @@ _TICKS = (0, 50, 80, 90, 95, 98, 99, 100, 101, 102)
 
 def curves_picture(points: Sequence[Point], path: str | os.PathLike) -> None:
     """Draws the orders' scores over file size as a PNG, in one step: means over seeds, and between
-    the 10 % and 90 % quantiles of the seeds a band. The axis stretches towards the teacher."""
+    the 10 % and 90 % quantiles of the seeds a band, of what they differ from their own teacher's
+    mean. The axis stretches towards the teacher."""
     structures = sorted({p.block.structure for p in points if p.block.structure})
     settings = [
         (student, recovery, structure, arms)
@@ -55,7 +56,8 @@ def curves_picture(points: Sequence[Point], path: str | os.PathLike) -> None:
         axes.set_axis_off()
     if not settings:
         grid[0].text(0.5, 0.5, "no curves", ha="center", transform=grid[0].transAxes)
-    finish(figure, path, note=f"* {MARKS['*']}; bands: the middle 80 % of the seeds", n_columns=6)
+    bands = "bands: the middle 80 % of the seeds, less what teachers differ by"
+    finish(figure, path, note=f"* {MARKS['*']}; {bands}", n_columns=6)
 
 
 def _draw(axes: Any, arms: Sequence[Curves]) -> None:
@@ -77,7 +79,8 @@ def _draw(axes: Any, arms: Sequence[Curves]) -> None:
         axes.plot(kilobytes, mean, color=color, marker=marker, ls=line, lw=1.5, ms=5, mec="white",
                   mew=0.5, label=name, zorder=3)  # fmt: skip
         if len(own) > 1:
-            low, high = np.quantile(scores, [0.1, 0.9], axis=0)
+            teachers = [unit.teacher for unit in by_name[name].by_unit]
+            low, high = np.quantile(_less_teachers(scores, teachers), [0.1, 0.9], axis=0)
             axes.fill_between(kilobytes, low, high, color=color, alpha=0.15, lw=0, zorder=2)
         lowest, highest = min(lowest, float(mean.min())), max(highest, float(mean.max()))
         widest += [kilobytes[0], kilobytes[-1]]
@@ -89,6 +92,13 @@ def _draw(axes: Any, arms: Sequence[Curves]) -> None:
     if widest:
         show_sizes(axes, min(widest), max(widest), pad=1.04)
     tidy(axes, "file size (kB)", f"{PRIMARY.name} (0 = null, 100 = teacher)")
+
+
+def _less_teachers(scores: np.ndarray, teachers: Sequence[str]) -> np.ndarray:
+    """``scores[seeds, sizes]`` with the mean of every teacher's seeds moved to that of all."""
+    _, group = np.unique(teachers, return_inverse=True)
+    means = np.array([scores[group == i].mean(axis=0) for i in range(group.max() + 1)])
+    return scores - means[group] + scores.mean(axis=0)
 
 
 def _stretch(score: np.ndarray) -> np.ndarray:
