@@ -3,8 +3,10 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
+from wfm_jax.compress.blocks import reduce_blocks
 from wfm_jax.export.grids import Affine, Float, Grid, Uniform, is_float16
 from wfm_jax.export.tensors import PackedTensor
 
@@ -77,8 +79,6 @@ def _without_idle_scales(grid: Grid, codes: np.ndarray) -> Grid:
     """
     if not isinstance(grid, Uniform | Affine):
         return grid
-    lengths = np.floor_divide(codes.shape, grid.scale.shape)
-    by_block = np.stack([grid.scale.shape, lengths], axis=1).ravel()
-    within = tuple(range(1, by_block.size, 2))
-    used = (codes != grid.zero_codes(codes.shape)).reshape(by_block).any(axis=within)
+    others = jnp.asarray(codes != grid.zero_codes(codes.shape))
+    used = np.asarray(reduce_blocks(jnp.any, others, grid.scale.shape))
     return grid._replace(scale=np.where(used, grid.scale, np.float32(0)))
